@@ -253,7 +253,7 @@ return errors === 0;
 }
 
 export const repositoryFile = validate22;
-const pattern9 = new RegExp("^(?:0|-?[1-9][0-9]{0,18})\\.[0-9]{9}$", "u");
+const pattern9 = new RegExp("^(?:0|-?[1-9][0-9]{0,15})\\.[0-9]{9}$", "u");
 
 function validate23(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -610,7 +610,7 @@ const _errs18 = errors;
 if(errors === _errs18){
 if(typeof data8 === "string"){
 if(!pattern9.test(data8)){
-validate22.errors = [{instancePath:instancePath+"/made",keyword:"pattern",params:{pattern: "^(?:0|-?[1-9][0-9]{0,18})\\.[0-9]{9}$"},message:"must match pattern \""+"^(?:0|-?[1-9][0-9]{0,18})\\.[0-9]{9}$"+"\""}];
+validate22.errors = [{instancePath:instancePath+"/made",keyword:"pattern",params:{pattern: "^(?:0|-?[1-9][0-9]{0,15})\\.[0-9]{9}$"},message:"must match pattern \""+"^(?:0|-?[1-9][0-9]{0,15})\\.[0-9]{9}$"+"\""}];
 return false;
 }
 }
@@ -819,8 +819,7 @@ const pattern12 = new RegExp("^[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]*$", "u")
 const pattern13 = new RegExp("^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$", "u");
 const pattern16 = new RegExp("^[0-7]{4}$", "u");
 const pattern17 = new RegExp("^(?:0|[1-9][0-9]{0,19})$", "u");
-const pattern18 = new RegExp("^[0-9]{1,20}:[0-9]{1,20}$", "u");
-const pattern28 = new RegExp("^[A-Za-z]{1,64}$", "u");
+const pattern27 = new RegExp("^[A-Za-z]{1,64}$", "u");
 const schema66 = {"type":"array","if":{"minItems":5},"then":{"minItems":5,"maxItems":5,"prefixItems":[{"$ref":"#/$defs/packIndex"},{"$ref":"backpack:v1/types#/$defs/ordinal"},{"const":1},{"type":"integer","minimum":1,"maximum":16777216},{"type":"integer","minimum":0,"maximum":16777215}]},"else":{"if":{"items":{"type":"integer","minimum":0}},"then":{"minItems":4,"maxItems":4,"prefixItems":[{"$ref":"#/$defs/packIndex"},{"$ref":"backpack:v1/types#/$defs/ordinal"},{"$ref":"backpack:v1/types#/$defs/count"},{"$ref":"#/$defs/length"}]},"else":{"minItems":4,"maxItems":4,"prefixItems":[{"enum":[-1,-2]},{"const":0},{"const":0},{"$ref":"#/$defs/length"}]}}};
 
 function validate27(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
@@ -2124,7 +2123,7 @@ const _errs52 = errors;
 if(errors === _errs52){
 if(typeof data36 === "string"){
 if(!pattern9.test(data36)){
-validate26.errors = [{instancePath:instancePath+"/m",keyword:"pattern",params:{pattern: "^(?:0|-?[1-9][0-9]{0,18})\\.[0-9]{9}$"},message:"must match pattern \""+"^(?:0|-?[1-9][0-9]{0,18})\\.[0-9]{9}$"+"\""}];
+validate26.errors = [{instancePath:instancePath+"/m",keyword:"pattern",params:{pattern: "^(?:0|-?[1-9][0-9]{0,15})\\.[0-9]{9}$"},message:"must match pattern \""+"^(?:0|-?[1-9][0-9]{0,15})\\.[0-9]{9}$"+"\""}];
 return false;
 }
 }
@@ -2146,7 +2145,7 @@ const _errs55 = errors;
 if(errors === _errs55){
 if(typeof data37 === "string"){
 if(!pattern9.test(data37)){
-validate26.errors = [{instancePath:instancePath+"/c",keyword:"pattern",params:{pattern: "^(?:0|-?[1-9][0-9]{0,18})\\.[0-9]{9}$"},message:"must match pattern \""+"^(?:0|-?[1-9][0-9]{0,18})\\.[0-9]{9}$"+"\""}];
+validate26.errors = [{instancePath:instancePath+"/c",keyword:"pattern",params:{pattern: "^(?:0|-?[1-9][0-9]{0,15})\\.[0-9]{9}$"},message:"must match pattern \""+"^(?:0|-?[1-9][0-9]{0,15})\\.[0-9]{9}$"+"\""}];
 return false;
 }
 }
@@ -2265,9 +2264,15 @@ let data42 = data.hl;
 const _errs68 = errors;
 if(errors === _errs68){
 if(typeof data42 === "string"){
-if(!pattern18.test(data42)){
-validate26.errors = [{instancePath:instancePath+"/hl",keyword:"pattern",params:{pattern: "^[0-9]{1,20}:[0-9]{1,20}$"},message:"must match pattern \""+"^[0-9]{1,20}:[0-9]{1,20}$"+"\""}];
+if(func1(data42) > 64){
+validate26.errors = [{instancePath:instancePath+"/hl",keyword:"maxLength",params:{limit: 64},message:"must NOT have more than 64 characters"}];
 return false;
+}
+else {
+if(func1(data42) < 1){
+validate26.errors = [{instancePath:instancePath+"/hl",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
+return false;
+}
 }
 }
 else {
@@ -2344,7 +2349,7 @@ const _errs77 = errors;
 if(errors === _errs77){
 if(typeof data45 === "string"){
 if(!pattern9.test(data45)){
-validate26.errors = [{instancePath:instancePath+"/bt",keyword:"pattern",params:{pattern: "^(?:0|-?[1-9][0-9]{0,18})\\.[0-9]{9}$"},message:"must match pattern \""+"^(?:0|-?[1-9][0-9]{0,18})\\.[0-9]{9}$"+"\""}];
+validate26.errors = [{instancePath:instancePath+"/bt",keyword:"pattern",params:{pattern: "^(?:0|-?[1-9][0-9]{0,15})\\.[0-9]{9}$"},message:"must match pattern \""+"^(?:0|-?[1-9][0-9]{0,15})\\.[0-9]{9}$"+"\""}];
 return false;
 }
 }
@@ -2366,7 +2371,7 @@ const _errs80 = errors;
 if(errors === _errs80){
 if(typeof data46 === "string"){
 if(!pattern9.test(data46)){
-validate26.errors = [{instancePath:instancePath+"/a",keyword:"pattern",params:{pattern: "^(?:0|-?[1-9][0-9]{0,18})\\.[0-9]{9}$"},message:"must match pattern \""+"^(?:0|-?[1-9][0-9]{0,18})\\.[0-9]{9}$"+"\""}];
+validate26.errors = [{instancePath:instancePath+"/a",keyword:"pattern",params:{pattern: "^(?:0|-?[1-9][0-9]{0,15})\\.[0-9]{9}$"},message:"must match pattern \""+"^(?:0|-?[1-9][0-9]{0,15})\\.[0-9]{9}$"+"\""}];
 return false;
 }
 }
@@ -2789,7 +2794,7 @@ let data56 = data.fl;
 const _errs115 = errors;
 if(errors === _errs115){
 if(typeof data56 === "string"){
-if(!pattern28.test(data56)){
+if(!pattern27.test(data56)){
 validate26.errors = [{instancePath:instancePath+"/fl",keyword:"pattern",params:{pattern: "^[A-Za-z]{1,64}$"},message:"must match pattern \""+"^[A-Za-z]{1,64}$"+"\""}];
 return false;
 }
@@ -3378,7 +3383,7 @@ const _errs15 = errors;
 if(errors === _errs15){
 if(typeof data6 === "string"){
 if(!pattern9.test(data6)){
-validate29.errors = [{instancePath:instancePath+"/time",keyword:"pattern",params:{pattern: "^(?:0|-?[1-9][0-9]{0,18})\\.[0-9]{9}$"},message:"must match pattern \""+"^(?:0|-?[1-9][0-9]{0,18})\\.[0-9]{9}$"+"\""}];
+validate29.errors = [{instancePath:instancePath+"/time",keyword:"pattern",params:{pattern: "^(?:0|-?[1-9][0-9]{0,15})\\.[0-9]{9}$"},message:"must match pattern \""+"^(?:0|-?[1-9][0-9]{0,15})\\.[0-9]{9}$"+"\""}];
 return false;
 }
 }
@@ -3400,7 +3405,7 @@ const _errs18 = errors;
 if(errors === _errs18){
 if(typeof data7 === "string"){
 if(!pattern9.test(data7)){
-validate29.errors = [{instancePath:instancePath+"/end",keyword:"pattern",params:{pattern: "^(?:0|-?[1-9][0-9]{0,18})\\.[0-9]{9}$"},message:"must match pattern \""+"^(?:0|-?[1-9][0-9]{0,18})\\.[0-9]{9}$"+"\""}];
+validate29.errors = [{instancePath:instancePath+"/end",keyword:"pattern",params:{pattern: "^(?:0|-?[1-9][0-9]{0,15})\\.[0-9]{9}$"},message:"must match pattern \""+"^(?:0|-?[1-9][0-9]{0,15})\\.[0-9]{9}$"+"\""}];
 return false;
 }
 }
@@ -4686,7 +4691,7 @@ return errors === 0;
 }
 
 export const eLine = validate41;
-const pattern51 = new RegExp("^[A-Za-z0-9_-]{1,64}$", "u");
+const pattern50 = new RegExp("^[A-Za-z0-9_-]{1,64}$", "u");
 
 function validate41(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -4850,7 +4855,7 @@ let data3 = data[2];
 const _errs13 = errors;
 if(errors === _errs13){
 if(typeof data3 === "string"){
-if(!pattern51.test(data3)){
+if(!pattern50.test(data3)){
 validate41.errors = [{instancePath:instancePath+"/2",keyword:"pattern",params:{pattern: "^[A-Za-z0-9_-]{1,64}$"},message:"must match pattern \""+"^[A-Za-z0-9_-]{1,64}$"+"\""}];
 return false;
 }
@@ -5414,7 +5419,7 @@ const _errs19 = errors;
 if(errors === _errs19){
 if(typeof data5 === "string"){
 if(!pattern9.test(data5)){
-validate51.errors = [{instancePath:instancePath+"/4",keyword:"pattern",params:{pattern: "^(?:0|-?[1-9][0-9]{0,18})\\.[0-9]{9}$"},message:"must match pattern \""+"^(?:0|-?[1-9][0-9]{0,18})\\.[0-9]{9}$"+"\""}];
+validate51.errors = [{instancePath:instancePath+"/4",keyword:"pattern",params:{pattern: "^(?:0|-?[1-9][0-9]{0,15})\\.[0-9]{9}$"},message:"must match pattern \""+"^(?:0|-?[1-9][0-9]{0,15})\\.[0-9]{9}$"+"\""}];
 return false;
 }
 }
@@ -6217,7 +6222,7 @@ return errors === 0;
 }
 
 export const xLine = validate68;
-const pattern82 = new RegExp("^(?:packs/[0-9a-f]{5}/[0-9a-f]{40}\\.bpk|snapshots/[0-9]{8}T[0-9]{6}Z-[0-9a-f]{40}\\.bpk|moved/[0-9a-f]{40}-[0-9a-f]{40}\\.bpk|index/[0-9a-f]{40}\\.bpk|gc/[0-9a-f]{40}\\.bpk|drop/[0-9a-f]{40}\\.bpk)$", "u");
+const pattern81 = new RegExp("^(?:packs/[0-9a-f]{5}/[0-9a-f]{40}\\.bpk|snapshots/[0-9]{8}T[0-9]{6}Z-[0-9a-f]{40}\\.bpk|moved/[0-9a-f]{40}-[0-9a-f]{40}\\.bpk|index/[0-9a-f]{40}\\.bpk|gc/[0-9a-f]{40}\\.bpk|drop/[0-9a-f]{40}\\.bpk)$", "u");
 
 function validate68(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -6250,7 +6255,7 @@ const _errs2 = errors;
 const _errs3 = errors;
 if(errors === _errs3){
 if(typeof data1 === "string"){
-if(!pattern82.test(data1)){
+if(!pattern81.test(data1)){
 validate68.errors = [{instancePath:instancePath+"/1",keyword:"pattern",params:{pattern: "^(?:packs/[0-9a-f]{5}/[0-9a-f]{40}\\.bpk|snapshots/[0-9]{8}T[0-9]{6}Z-[0-9a-f]{40}\\.bpk|moved/[0-9a-f]{40}-[0-9a-f]{40}\\.bpk|index/[0-9a-f]{40}\\.bpk|gc/[0-9a-f]{40}\\.bpk|drop/[0-9a-f]{40}\\.bpk)$"},message:"must match pattern \""+"^(?:packs/[0-9a-f]{5}/[0-9a-f]{40}\\.bpk|snapshots/[0-9]{8}T[0-9]{6}Z-[0-9a-f]{40}\\.bpk|moved/[0-9a-f]{40}-[0-9a-f]{40}\\.bpk|index/[0-9a-f]{40}\\.bpk|gc/[0-9a-f]{40}\\.bpk|drop/[0-9a-f]{40}\\.bpk)$"+"\""}];
 return false;
 }
@@ -6371,7 +6376,7 @@ const _errs9 = errors;
 if(errors === _errs9){
 if(typeof data4 === "string"){
 if(!pattern9.test(data4)){
-validate74.errors = [{instancePath:instancePath+"/time",keyword:"pattern",params:{pattern: "^(?:0|-?[1-9][0-9]{0,18})\\.[0-9]{9}$"},message:"must match pattern \""+"^(?:0|-?[1-9][0-9]{0,18})\\.[0-9]{9}$"+"\""}];
+validate74.errors = [{instancePath:instancePath+"/time",keyword:"pattern",params:{pattern: "^(?:0|-?[1-9][0-9]{0,15})\\.[0-9]{9}$"},message:"must match pattern \""+"^(?:0|-?[1-9][0-9]{0,15})\\.[0-9]{9}$"+"\""}];
 return false;
 }
 }
@@ -6771,9 +6776,9 @@ return errors === 0;
 
 export const config = validate83;
 const schema220 = {"enum":["lz4","none"]};
-const pattern96 = new RegExp("^//", "u");
-const pattern98 = new RegExp("^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", "u");
-const pattern103 = new RegExp("^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$", "u");
+const pattern95 = new RegExp("^//", "u");
+const pattern97 = new RegExp("^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", "u");
+const pattern102 = new RegExp("^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$", "u");
 
 function validate84(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -6788,7 +6793,7 @@ return false;
 else {
 const _errs1 = errors;
 for(const key0 in data){
-if(!((((((((key0 === "paths") || (key0 === "exclude")) || (key0 === "tags")) || (key0 === "host")) || (key0 === "repository")) || (key0 === "key")) || (key0 === "compression")) || (pattern96.test(key0)))){
+if(!((((((((key0 === "paths") || (key0 === "exclude")) || (key0 === "tags")) || (key0 === "host")) || (key0 === "repository")) || (key0 === "key")) || (key0 === "compression")) || (pattern95.test(key0)))){
 validate84.errors = [{instancePath,keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"}];
 return false;
 break;
@@ -7076,7 +7081,7 @@ if(errors === 0){
 if(data && typeof data == "object" && !Array.isArray(data)){
 const _errs1 = errors;
 for(const key0 in data){
-if(!(((((((((key0 === "$schema") || (key0 === "repository")) || (key0 === "key")) || (key0 === "compression")) || (key0 === "sets")) || (key0 === "limits")) || (key0 === "retention")) || (key0 === "hooks")) || (pattern96.test(key0)))){
+if(!(((((((((key0 === "$schema") || (key0 === "repository")) || (key0 === "key")) || (key0 === "compression")) || (key0 === "sets")) || (key0 === "limits")) || (key0 === "retention")) || (key0 === "hooks")) || (pattern95.test(key0)))){
 validate83.errors = [{instancePath,keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"}];
 return false;
 break;
@@ -7171,7 +7176,7 @@ if(errors === _errs12){
 if(data4 && typeof data4 == "object" && !Array.isArray(data4)){
 const _errs14 = errors;
 for(const key1 in data4){
-if(!((pattern96.test(key1)) || (pattern98.test(key1)))){
+if(!((pattern95.test(key1)) || (pattern97.test(key1)))){
 validate83.errors = [{instancePath:instancePath+"/sets",keyword:"additionalProperties",params:{additionalProperty: key1},message:"must NOT have additional properties"}];
 return false;
 break;
@@ -7182,7 +7187,7 @@ var valid4 = true;
 if(valid4){
 var valid4 = true;
 for(const key3 in data4){
-if(pattern98.test(key3)){
+if(pattern97.test(key3)){
 const _errs15 = errors;
 if(!(validate84(data4[key3], {instancePath:instancePath+"/sets/" + key3.replace(/~/g, "~0").replace(/\//g, "~1"),parentData:data4,parentDataProperty:key3,rootData,dynamicAnchors}))){
 vErrors = vErrors === null ? validate84.errors : vErrors.concat(validate84.errors);
@@ -7215,7 +7220,7 @@ if(errors === _errs16){
 if(data6 && typeof data6 == "object" && !Array.isArray(data6)){
 const _errs18 = errors;
 for(const key4 in data6){
-if(!(((((key4 === "threads") || (key4 === "memory")) || (key4 === "readRate")) || (key4 === "writeRate")) || (pattern96.test(key4)))){
+if(!(((((key4 === "threads") || (key4 === "memory")) || (key4 === "readRate")) || (key4 === "writeRate")) || (pattern95.test(key4)))){
 validate83.errors = [{instancePath:instancePath+"/limits",keyword:"additionalProperties",params:{additionalProperty: key4},message:"must NOT have additional properties"}];
 return false;
 break;
@@ -7280,7 +7285,7 @@ if(_valid0){
 const _errs26 = errors;
 if(errors === _errs26){
 if(typeof data8 === "string"){
-if(!pattern103.test(data8)){
+if(!pattern102.test(data8)){
 validate83.errors = [{instancePath:instancePath+"/limits/memory",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
 return false;
 }
@@ -7367,7 +7372,7 @@ if(_valid1){
 const _errs35 = errors;
 if(errors === _errs35){
 if(typeof data9 === "string"){
-if(!pattern103.test(data9)){
+if(!pattern102.test(data9)){
 validate83.errors = [{instancePath:instancePath+"/limits/readRate",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
 return false;
 }
@@ -7454,7 +7459,7 @@ if(_valid2){
 const _errs44 = errors;
 if(errors === _errs44){
 if(typeof data10 === "string"){
-if(!pattern103.test(data10)){
+if(!pattern102.test(data10)){
 validate83.errors = [{instancePath:instancePath+"/limits/writeRate",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
 return false;
 }

@@ -264,7 +264,7 @@ export const examples: Readonly<Record<string, Examples>> = {
       ...each(file, 'c', timeDefects),
       ...each(file, 'o', ['644', '00644', '0888', 420]),
       ...each(file, 'in', [1, '01', '-1', '']),
-      ...each(file, 'hl', ['1', '1:', 1]),
+      ...each(file, 'hl', ['', 'x'.repeat(65), 1]),
       ...each(file, 'x', hashDefects),
       ...each(file, 'n', [0, -1, 1.5]),
       ...each(file, 'w', [[], 'torn', [1]]),
