@@ -45,6 +45,25 @@ export function schemaError(name: SchemaName): string {
   return failure === undefined ? '' : `${failure.instancePath} ${failure.message}`.trim();
 }
 
+const tableNames: readonly SchemaName[] = ['tableHead', 'rLine', 'fLine', 'cLine', 'oLine'];
+
+/**
+ * Reason code (SPEC, "Reason codes") for the rule that the last call of a validator found broken. The caller has
+ * looked at `v`, `need` and unknown letters before, because those are E_NEED.
+ */
+export function schemaCode(name: SchemaName): 'E_JSON' | 'E_TABLE' | 'E_EXTENT' | 'E_LIMIT' | 'E_NEED' {
+  const failure = compiled[name].errors?.[0];
+  const at = failure?.instancePath ?? '';
+  const limit =
+    failure?.keyword === 'maximum' || failure?.keyword === 'maxLength' || failure?.keyword === 'maxItems';
+  if (name === 'wrappedKey') return at === '/kdf' ? 'E_NEED' : /^\/[Nrp]$/.test(at) ? 'E_LIMIT' : 'E_JSON';
+  if (name === 'pageEntry' && at.startsWith('/e')) return 'E_EXTENT';
+  if (name === 'pageEntry' && limit && /^\/[pl]\b/.test(at)) return 'E_LIMIT';
+  if (name === 'pageHead' && limit && at === '/packs') return 'E_LIMIT';
+  if (name === 'rLine' && limit && (at === '/2' || at === '/3')) return 'E_LIMIT';
+  return tableNames.includes(name) ? 'E_TABLE' : 'E_JSON';
+}
+
 /** A key that the config schema does not know, and where it is; undefined when the last failure was another one. */
 export function unknownConfigKey(): { readonly path: string; readonly key: string } | undefined {
   const failure = validators.config.errors?.[0];

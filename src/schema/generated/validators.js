@@ -1962,15 +1962,9 @@ validate26.errors = [{instancePath:instancePath+"/p",keyword:"maxLength",params:
 return false;
 }
 else {
-if(func1(data32) < 1){
-validate26.errors = [{instancePath:instancePath+"/p",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
-return false;
-}
-else {
 if(!pattern12.test(data32)){
 validate26.errors = [{instancePath:instancePath+"/p",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]*$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]*$"+"\""}];
 return false;
-}
 }
 }
 }
@@ -2009,15 +2003,9 @@ validate26.errors = [{instancePath:instancePath+"/p/" + i0,keyword:"maxLength",p
 return false;
 }
 else {
-if(func1(data33) < 4){
-validate26.errors = [{instancePath:instancePath+"/p/" + i0,keyword:"minLength",params:{limit: 4},message:"must NOT have fewer than 4 characters"}];
-return false;
-}
-else {
 if(!pattern13.test(data33)){
 validate26.errors = [{instancePath:instancePath+"/p/" + i0,keyword:"pattern",params:{pattern: "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"},message:"must match pattern \""+"^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"+"\""}];
 return false;
-}
 }
 }
 }
@@ -2422,15 +2410,9 @@ validate26.errors = [{instancePath:instancePath+"/l",keyword:"maxLength",params:
 return false;
 }
 else {
-if(func1(data47) < 1){
-validate26.errors = [{instancePath:instancePath+"/l",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
-return false;
-}
-else {
 if(!pattern12.test(data47)){
 validate26.errors = [{instancePath:instancePath+"/l",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]*$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]*$"+"\""}];
 return false;
-}
 }
 }
 }
@@ -2469,15 +2451,9 @@ validate26.errors = [{instancePath:instancePath+"/l/" + i1,keyword:"maxLength",p
 return false;
 }
 else {
-if(func1(data48) < 4){
-validate26.errors = [{instancePath:instancePath+"/l/" + i1,keyword:"minLength",params:{limit: 4},message:"must NOT have fewer than 4 characters"}];
-return false;
-}
-else {
 if(!pattern13.test(data48)){
 validate26.errors = [{instancePath:instancePath+"/l/" + i1,keyword:"pattern",params:{pattern: "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"},message:"must match pattern \""+"^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"+"\""}];
 return false;
-}
 }
 }
 }
@@ -2647,15 +2623,9 @@ validate26.errors = [{instancePath:instancePath+"/xa/" + i3+"/0",keyword:"maxLen
 return false;
 }
 else {
-if(func1(data53) < 1){
-validate26.errors = [{instancePath:instancePath+"/xa/" + i3+"/0",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
-return false;
-}
-else {
 if(!pattern12.test(data53)){
 validate26.errors = [{instancePath:instancePath+"/xa/" + i3+"/0",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]*$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]*$"+"\""}];
 return false;
-}
 }
 }
 }
@@ -2694,15 +2664,9 @@ validate26.errors = [{instancePath:instancePath+"/xa/" + i3+"/0/" + i4,keyword:"
 return false;
 }
 else {
-if(func1(data54) < 4){
-validate26.errors = [{instancePath:instancePath+"/xa/" + i3+"/0/" + i4,keyword:"minLength",params:{limit: 4},message:"must NOT have fewer than 4 characters"}];
-return false;
-}
-else {
 if(!pattern13.test(data54)){
 validate26.errors = [{instancePath:instancePath+"/xa/" + i3+"/0/" + i4,keyword:"pattern",params:{pattern: "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"},message:"must match pattern \""+"^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"+"\""}];
 return false;
-}
 }
 }
 }
@@ -3616,15 +3580,9 @@ validate29.errors = [{instancePath:instancePath+"/roots/" + i2,keyword:"maxLengt
 return false;
 }
 else {
-if(func1(data15) < 1){
-validate29.errors = [{instancePath:instancePath+"/roots/" + i2,keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
-return false;
-}
-else {
 if(!pattern12.test(data15)){
 validate29.errors = [{instancePath:instancePath+"/roots/" + i2,keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]*$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]*$"+"\""}];
 return false;
-}
 }
 }
 }
@@ -3663,15 +3621,9 @@ validate29.errors = [{instancePath:instancePath+"/roots/" + i2+"/" + i3,keyword:
 return false;
 }
 else {
-if(func1(data16) < 4){
-validate29.errors = [{instancePath:instancePath+"/roots/" + i2+"/" + i3,keyword:"minLength",params:{limit: 4},message:"must NOT have fewer than 4 characters"}];
-return false;
-}
-else {
 if(!pattern13.test(data16)){
 validate29.errors = [{instancePath:instancePath+"/roots/" + i2+"/" + i3,keyword:"pattern",params:{pattern: "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"},message:"must match pattern \""+"^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"+"\""}];
 return false;
-}
 }
 }
 }
@@ -4446,15 +4398,9 @@ validate40.errors = [{instancePath:instancePath+"/4",keyword:"maxLength",params:
 return false;
 }
 else {
-if(func1(data4) < 1){
-validate40.errors = [{instancePath:instancePath+"/4",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
-return false;
-}
-else {
 if(!pattern12.test(data4)){
 validate40.errors = [{instancePath:instancePath+"/4",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]*$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]*$"+"\""}];
 return false;
-}
 }
 }
 }
@@ -4493,15 +4439,9 @@ validate40.errors = [{instancePath:instancePath+"/4/" + i0,keyword:"maxLength",p
 return false;
 }
 else {
-if(func1(data5) < 4){
-validate40.errors = [{instancePath:instancePath+"/4/" + i0,keyword:"minLength",params:{limit: 4},message:"must NOT have fewer than 4 characters"}];
-return false;
-}
-else {
 if(!pattern13.test(data5)){
 validate40.errors = [{instancePath:instancePath+"/4/" + i0,keyword:"pattern",params:{pattern: "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"},message:"must match pattern \""+"^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"+"\""}];
 return false;
-}
 }
 }
 }
@@ -4578,15 +4518,9 @@ validate40.errors = [{instancePath:instancePath+"/5",keyword:"maxLength",params:
 return false;
 }
 else {
-if(func1(data6) < 1){
-validate40.errors = [{instancePath:instancePath+"/5",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
-return false;
-}
-else {
 if(!pattern12.test(data6)){
 validate40.errors = [{instancePath:instancePath+"/5",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]*$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]*$"+"\""}];
 return false;
-}
 }
 }
 }
@@ -4625,15 +4559,9 @@ validate40.errors = [{instancePath:instancePath+"/5/" + i1,keyword:"maxLength",p
 return false;
 }
 else {
-if(func1(data7) < 4){
-validate40.errors = [{instancePath:instancePath+"/5/" + i1,keyword:"minLength",params:{limit: 4},message:"must NOT have fewer than 4 characters"}];
-return false;
-}
-else {
 if(!pattern13.test(data7)){
 validate40.errors = [{instancePath:instancePath+"/5/" + i1,keyword:"pattern",params:{pattern: "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"},message:"must match pattern \""+"^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"+"\""}];
 return false;
-}
 }
 }
 }
@@ -4754,15 +4682,9 @@ validate41.errors = [{instancePath:instancePath+"/1",keyword:"maxLength",params:
 return false;
 }
 else {
-if(func1(data1) < 1){
-validate41.errors = [{instancePath:instancePath+"/1",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
-return false;
-}
-else {
 if(!pattern12.test(data1)){
 validate41.errors = [{instancePath:instancePath+"/1",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]*$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]*$"+"\""}];
 return false;
-}
 }
 }
 }
@@ -4801,15 +4723,9 @@ validate41.errors = [{instancePath:instancePath+"/1/" + i0,keyword:"maxLength",p
 return false;
 }
 else {
-if(func1(data2) < 4){
-validate41.errors = [{instancePath:instancePath+"/1/" + i0,keyword:"minLength",params:{limit: 4},message:"must NOT have fewer than 4 characters"}];
-return false;
-}
-else {
 if(!pattern13.test(data2)){
 validate41.errors = [{instancePath:instancePath+"/1/" + i0,keyword:"pattern",params:{pattern: "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"},message:"must match pattern \""+"^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"+"\""}];
 return false;
-}
 }
 }
 }
@@ -5291,15 +5207,9 @@ validate51.errors = [{instancePath:instancePath+"/2",keyword:"maxLength",params:
 return false;
 }
 else {
-if(func1(data2) < 1){
-validate51.errors = [{instancePath:instancePath+"/2",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
-return false;
-}
-else {
 if(!pattern12.test(data2)){
 validate51.errors = [{instancePath:instancePath+"/2",keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]*$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]*$"+"\""}];
 return false;
-}
 }
 }
 }
@@ -5338,15 +5248,9 @@ validate51.errors = [{instancePath:instancePath+"/2/" + i0,keyword:"maxLength",p
 return false;
 }
 else {
-if(func1(data3) < 4){
-validate51.errors = [{instancePath:instancePath+"/2/" + i0,keyword:"minLength",params:{limit: 4},message:"must NOT have fewer than 4 characters"}];
-return false;
-}
-else {
 if(!pattern13.test(data3)){
 validate51.errors = [{instancePath:instancePath+"/2/" + i0,keyword:"pattern",params:{pattern: "^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"},message:"must match pattern \""+"^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$"+"\""}];
 return false;
-}
 }
 }
 }

@@ -83,7 +83,7 @@ describe('events', () => {
     [{ ...status, remainingMs: undefined }].map((value) => JSON.parse(JSON.stringify(value))),
     [{ ...error, code: 'ENOENT' }],
     [{ ...error, exitCode: 0 }],
-    [{ type: 'source-error', path: '', code: 'EACCES', message: 'x' }],
+    [{ type: 'source-error', path: 'a\n', code: 'EACCES', message: 'x' }],
     [{ type: 'damage', code: 'E_TAG', message: 'x' }],
     [{ type: 'entry', path: 'd', kind: 'd', mtime: 'x', mode: '0755' }],
     [{ type: 'config', key: 'a', value: 1, origin: 'elsewhere' }],

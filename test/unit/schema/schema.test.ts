@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { Ajv2020 } from 'ajv/dist/2020.js';
 import { describe, expect, it } from 'vitest';
-import * as validators from '../../../src/schema/generated/validators.js';
+import * as compiled from '../../../src/schema/generated/validators.js';
 import * as schema from '../../../src/schema/index.ts';
 import { examples } from './examples.ts';
 
@@ -24,7 +24,7 @@ describe('schemas', () => {
   });
 
   it('have examples for every compiled validator', () => {
-    expect(Object.keys(examples).sort()).toEqual(Object.keys(validators).sort());
+    expect(Object.keys(examples).sort()).toEqual(Object.keys(compiled).sort());
   });
 
   it('compile to code that imports nothing', () => {
@@ -34,6 +34,7 @@ describe('schemas', () => {
 });
 
 const guards = { ...schema };
+const validators = { ...compiled };
 
 describe.each(Object.entries(examples))('%s', (name, { valid, invalid }) => {
   const known = name as schema.SchemaName;
@@ -65,6 +66,33 @@ describe('schemaError', () => {
     expect(schema.unknownConfigKey()).toEqual({ path: '/limits', key: 'thread' });
     expect(schema.isConfig({ limits: { threads: 0 } })).toBe(false);
     expect(schema.unknownConfigKey()).toBeUndefined();
+  });
+});
+
+describe('schemaCode', () => {
+  const id = '0'.repeat(40);
+  const file = { p: 'a', t: 'f', s: 1, m: '0.000000000', o: '0644', x: '0'.repeat(16), e: [[0, 0, 1, 1]] };
+  const wrapped = { backpack: 'wrapped-key', v: 1, keyid: '0'.repeat(16), kdf: 'scrypt' };
+  it.each([
+    ['pageEntry', { ...file, e: [[0, 0, 0, 1]] }, 'E_EXTENT'],
+    ['pageEntry', { ...file, p: 'a'.repeat(65_536) }, 'E_LIMIT'],
+    ['pageEntry', { ...file, p: 'a\n' }, 'E_JSON'],
+    ['pageEntry', { ...file, x: undefined }, 'E_JSON'],
+    ['pageHead', { backpack: 'page', v: 1, packs: Array(16_385).fill(id) }, 'E_LIMIT'],
+    ['pageHead', { backpack: 'page', v: 1, packs: ['x'] }, 'E_JSON'],
+    ['rLine', ['R', 512, 100, 16_777_217], 'E_LIMIT'],
+    ['rLine', ['R', 511, 100, 1], 'E_TABLE'],
+    ['cLine', ['C', 0, 1, 'x', 'y'], 'E_TABLE'],
+    ['kLine', ['K', 'x', 1], 'E_JSON'],
+    [
+      'wrappedKey',
+      { ...wrapped, N: 3, r: 8, p: 1, salt: '0'.repeat(32), wrapped: '0'.repeat(80) },
+      'E_LIMIT',
+    ],
+    ['wrappedKey', { ...wrapped, kdf: 'argon2id', N: 32768, r: 8, p: 1, salt: '', wrapped: '' }, 'E_NEED'],
+  ] as const)('%s %#: %s', (name, value, code) => {
+    expect(validators[name](value)).toBe(false);
+    expect(schema.schemaCode(name)).toBe(code);
   });
 });
 
