@@ -1,6 +1,7 @@
 /**
- * What assembly/index.ts exports, as TypeScript sees it. Must be kept equal to that file by hand; only kernel.ts and
- * the tests of the kernels may use it. Everything is u32 or i32 except the length of `hashZeros` (f64).
+ * What assembly/index.ts exports, as TypeScript sees it. Must be kept equal to that file by hand; only
+ * kernel.ts and the tests of the kernels may use it. Everything is u32 or i32 except the length of
+ * `hashZeros` (f64).
  */
 export interface KernelExports {
   arenaStart(): number;

@@ -1,9 +1,9 @@
 /**
- * The typed door to the kernels (assembly/*.ts, compiled to dist/kernel/kernel.wasm): LZ4 frames and gear candidates
- * of SPEC section 5, XXH64, zero test. One Kernel per thread; its memory is never shared and never grows, so views
- * over it stay valid for its whole life.
- * Addresses are byte offsets in that memory. Must never allocate in the methods that run per block or per chunk, and
- * must never let a kernel write outside a region the caller owns (but for the slack named at each method).
+ * The typed door to the kernels (assembly/*.ts, compiled to dist/kernel/kernel.wasm): LZ4 frames and gear
+ * candidates of SPEC section 5, XXH64, zero test. One Kernel per thread; its memory is never shared and
+ * never grows, so views over it stay valid for its whole life. Addresses are byte offsets in that memory.
+ * Must never allocate in the methods that run per block or per chunk, and must never let a kernel write
+ * outside a region the caller owns (but for the slack named at each method).
  */
 import { readFileSync } from 'node:fs';
 import { BackpackError } from '../base/errors.ts';
@@ -21,14 +21,6 @@ const GEAR_TABLE_BYTES = 2_048;
 const GEAR_WINDOW_BYTES = 64;
 
 let compiled: WebAssembly.Module | undefined;
-
-/** What {@link Kernel.tableFrameDecode} found. */
-export interface TableFrame {
-  /** Bytes of plaintext written to the destination. */
-  readonly length: number;
-  /** Bytes of the frame itself; padding begins here, counted from the source address. */
-  readonly frameBytes: number;
-}
 
 /** Kernels over one private memory. Not for concurrent use: methods share fixed tables. */
 export class Kernel {
@@ -55,8 +47,9 @@ export class Kernel {
   }
 
   /**
-   * The compiled module, made on the first call of this thread. A module may be posted to a worker and given to
-   * {@link create} there, which saves compiling it again. Throws what `readFileSync` throws if the build is missing.
+   * The compiled module, made on the first call of this thread. A module may be posted to a worker and
+   * given to {@link create} there, which saves compiling it again. Throws what `readFileSync` throws if the
+   * build is missing.
    */
   static compile(): WebAssembly.Module {
     compiled ??= new WebAssembly.Module(
@@ -84,8 +77,9 @@ export class Kernel {
   }
 
   /**
-   * Reserves a region for the life of the kernel and returns its address, a multiple of `align` (a power of two).
-   * At least 64 bytes behind it belong to nobody, so a kernel's slack at the end of the region harms nothing.
+   * Reserves a region for the life of the kernel and returns its address, a multiple of `align` (a power of
+   * two). At least 64 bytes behind it belong to nobody, so a kernel's slack at the end of the region harms
+   * nothing.
    * @throws BackpackError `BP_KERNEL_MEMORY` (kind `internal`) if the memory is used up.
    */
   reserve(sizeBytes: number, align = 64): number {
@@ -107,14 +101,15 @@ export class Kernel {
   }
 
   /**
-   * Encodes `length` bytes at `src` as one LZ4 frame (independent blocks of 256 KiB, content size, no checksums) at
-   * `dst`, where {@link frameBound} bytes must be free. Returns the length of the frame. Equal input gives equal
-   * output, whatever was encoded before. With `verify` every compressed block is decoded and compared first.
+   * Encodes `length` bytes at `src` as one LZ4 frame (independent blocks of 256 KiB, content size, no
+   * checksums) at `dst`, where {@link frameBound} bytes must be free. Returns the length of the frame.
+   * Equal input gives equal output, whatever was encoded before. With `verify` every compressed block is
+   * decoded and compared first.
    * @throws BackpackError `BP_ENCODE_VERIFY` (kind `internal`) if a block does not decode to its input.
    */
   frameEncode(src: number, length: number, dst: number, verify: boolean): number {
     this.#readable(src, length);
-    this.#writable(dst, this.#exports.frameBound(length) - GUARD_BYTES);
+    this.#writable(dst, this.#exports.frameBound(length));
     const result = this.#exports.frameEncode(src, length, dst, verify ? 1 : 0);
     if (result < 0) {
       throw new BackpackError('BP_ENCODE_VERIFY', 'compressed data did not decode to what was compressed', {
@@ -126,9 +121,9 @@ export class Kernel {
   }
 
   /**
-   * Decodes the one LZ4 frame that the `length` bytes at `src` consist of to `dst` and returns the content size,
-   * which never exceeds `capacity`. Up to 32 bytes behind the content may be scribbled on. The caller compares the
-   * result with the length it knows.
+   * Decodes the one LZ4 frame that the `length` bytes at `src` consist of to `dst` and returns the content
+   * size, which never exceeds `capacity`. Up to 32 bytes behind the content may be scribbled on. The caller
+   * compares the result with the length it knows.
    * @throws BackpackError `E_LZ4` (kind `damaged`, `context.reason`) for anything outside SPEC section 5.
    */
   frameDecode(src: number, length: number, dst: number, capacity: number): number {
@@ -140,9 +135,15 @@ export class Kernel {
 
   /**
    * Like {@link frameDecode}, but skippable LZ4 frames of zeros (padding of a table) may follow the frame.
+   * Returns `length`, the bytes of plaintext, and `frameBytes`, how far from `src` the padding begins.
    * @throws BackpackError `E_LZ4` as above, also if the padding is not whole frames of zeros.
    */
-  tableFrameDecode(src: number, length: number, dst: number, capacity: number): TableFrame {
+  tableFrameDecode(
+    src: number,
+    length: number,
+    dst: number,
+    capacity: number,
+  ): { length: number; frameBytes: number } {
     this.#readable(src, length);
     this.#writable(dst, capacity);
     const result = this.#exports.frameDecode(src, length, dst, capacity, 1);
@@ -151,8 +152,8 @@ export class Kernel {
   }
 
   /**
-   * The content size that the frame header at `src` announces, after checking the header and its checksum. Nothing
-   * behind the header is read, so this is a claim until the frame is decoded.
+   * The content size that the frame header at `src` announces, after checking the header and its checksum.
+   * Nothing behind the header is read, so this is a claim until the frame is decoded.
    * @throws BackpackError `E_LZ4` (kind `damaged`, `context.reason`).
    */
   frameContentSize(src: number, length: number): number {
@@ -162,8 +163,8 @@ export class Kernel {
   }
 
   /**
-   * Starts an XXH64 (seed 0) in the {@link hashStateBytes} bytes at `state`. A state holds no addresses: it may be
-   * copied to another place or to another thread's kernel and continued there.
+   * Starts an XXH64 (seed 0) in the {@link hashStateBytes} bytes at `state`. A state holds no addresses: it
+   * may be copied to another place or to another thread's kernel and continued there.
    */
   hashInit(state: number): void {
     this.#exports.hashInit(state);
@@ -207,10 +208,11 @@ export class Kernel {
   }
 
   /**
-   * Finds the addresses c in [`start`, `end`) with gear hash h over the bytes [c-64, c): for each where the top 18 bits
-   * of h are 0, writes two u32 (little endian) to `out`: c - `start`, and 1 if the top 22 bits are 0 (strict), else 0.
-   * Returns the number of pairs, in ascending order; stops after `max`. The 64 bytes before `start` are read, and they
-   * must be the bytes that come before it in the file; a file may be scanned in any pieces with the same result.
+   * Finds the addresses c in [`start`, `end`) with gear hash h over the bytes [c-64, c): for each where the
+   * top 18 bits of h are 0, writes two u32 (little endian) to `out`: c - `start`, and 1 if the top 22 bits
+   * are 0 (strict), else 0. Returns the number of pairs, in ascending order; stops after `max`. The 64
+   * bytes before `start` are read, and they must be the bytes that come before it in the file; a file may
+   * be scanned in any pieces with the same result.
    */
   gearCandidates(start: number, end: number, out: number, max: number): number {
     this.#readable(start - GEAR_WINDOW_BYTES, GEAR_WINDOW_BYTES);
@@ -232,7 +234,7 @@ export class Kernel {
     return this.#exports.equal(left, right, length) !== 0;
   }
 
-  /** XXH64 of an ordinary array, see {@link hashBytes}. */
+  /** @internal The work of {@link hashBytes}. */
   hashArray(bytes: Uint8Array): string {
     const scratch = this.#exports.scratch();
     const state = this.#exports.stagingState();
@@ -274,8 +276,8 @@ export class Kernel {
 }
 
 /**
- * XXH64 of an ordinary byte array, 16 lower-case hex digits. Copies it through the kernel's scratch memory in pieces:
- * for code off the hot path.
+ * XXH64 of an ordinary byte array, 16 lower-case hex digits. Copies it through the kernel's scratch memory
+ * in pieces: for code off the hot path.
  */
 export function hashBytes(kernel: Kernel, bytes: Uint8Array): string {
   return kernel.hashArray(bytes);

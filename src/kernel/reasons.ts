@@ -1,6 +1,7 @@
 /**
- * Short texts for the negative results of assembly/lz4-frame.ts and assembly/lz4-decode.ts, for `context.reason` of
- * `E_LZ4`. Must never name file content; numbers are internal, only the texts are shown.
+ * Short texts for the negative results of assembly/lz4-frame.ts and assembly/lz4-decode.ts, for
+ * `context.reason` of `E_LZ4`. Must never name file content; numbers are internal, only the texts are
+ * shown.
  */
 const reasons: ReadonlyMap<number, string> = new Map([
   [-1, 'frame is cut short'],

@@ -1,6 +1,7 @@
 /**
- * The part of the WebAssembly JavaScript interface that kernel.ts uses. TypeScript has it only in its DOM library,
- * which must not be in scope in a program without a browser; delete this file when the types of Node bring it.
+ * The part of the WebAssembly JavaScript interface that kernel.ts uses. TypeScript has it only in its DOM
+ * library, which must not be in scope in a program without a browser; delete this file when the types of
+ * Node bring it.
  */
 declare namespace WebAssembly {
   /** Compiled code; may be posted to a worker. */

@@ -1,8 +1,18 @@
-// The kernels' exports: the byte-crunching loops behind src/kernel/kernel.ts, which documents the contracts.
-// AssemblyScript; compiled by scripts/build.mjs to dist/kernel/kernel.wasm. The memory is imported (one per thread).
+// The kernels' exports: the byte-crunching loops behind src/kernel/kernel.ts, which documents the
+// contracts. AssemblyScript; compiled by scripts/build.mjs to dist/kernel/kernel.wasm. The memory is
+// imported (one per thread).
 // Must never allocate: all working memory is at fixed addresses (layout.ts) or given by the caller.
 
-import { ARENA_START, GEAR_TABLE, HASH_RESULT, LZ4_TABLE, SCRATCH, SCRATCH_BYTES, SLACK, STAGING_STATE } from './layout';
+import {
+  ARENA_START,
+  GEAR_TABLE,
+  HASH_RESULT,
+  LZ4_TABLE,
+  SCRATCH,
+  SCRATCH_BYTES,
+  SLACK,
+  STAGING_STATE,
+} from './layout';
 import { HASH_STATE_BYTES } from './xxh64';
 
 export { decodeBlock } from './lz4-decode';

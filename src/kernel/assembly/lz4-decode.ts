@@ -1,8 +1,8 @@
 // LZ4 block decoder for hostile input.
 // Source: LZ4 block format description, https://github.com/lz4/lz4/blob/dev/doc/lz4_Block_format.md
-// Must never read outside [src, src+length) or write outside [dst, dst+capacity) by more than SLACK bytes, whatever the
-// input is; what lies in the slack never influences the result. Lengths are compared with what is left, never added to
-// an address first, so that nothing can wrap around.
+// Must never read outside [src, src+length) or write outside [dst, dst+capacity) by more than SLACK bytes,
+// whatever the input is; what lies in the slack never influences the result. Lengths are compared with what
+// is left, never added to an address first, so that nothing can wrap around.
 
 /** Reasons, shared with lz4-frame.ts (numbers -20 to -29) and named in kernel.ts. */
 export const BLOCK_TRUNCATED: i32 = -20;
@@ -41,8 +41,8 @@ function copyNear(op: u32, distance: u32, length: u32): void {
 }
 
 /**
- * Decodes the LZ4 block [src, src+length) to `dst`. Returns the number of bytes written (at most `capacity`) or a
- * negative reason. The block may not refer to anything before `dst`.
+ * Decodes the LZ4 block [src, src+length) to `dst`. Returns the number of bytes written (at most
+ * `capacity`) or a negative reason. The block may not refer to anything before `dst`.
  */
 export function decodeBlock(src: u32, length: u32, dst: u32, capacity: u32): i32 {
   if (length > INPUT_MAX) return BLOCK_SIZE;

@@ -1,12 +1,13 @@
 // LZ4 block encoder: the greedy single-probe search of the reference implementation at level 1.
 // Source: LZ4 block format description, https://github.com/lz4/lz4/blob/dev/doc/lz4_Block_format.md
-// Must never emit distance 0, reach below the block, or return a block that is not smaller than its input; the table
-// may hold anything left over from earlier work, because every entry is proved by content, distance and lower bound.
+// Must never emit distance 0, reach below the block, or return a block that is not smaller than its input;
+// the table may hold anything left over from earlier work, because every entry is proved by content,
+// distance and lower bound.
 
 import { LZ4_TABLE } from './layout';
 
-/** 4,096 positions of 4 bytes; docs/decisions/0001 has the measured trade. */
-const HASH_BITS: u32 = 12;
+/** 8,192 positions of 4 bytes; docs/decisions/0001 has the measured trade. */
+const HASH_BITS: u32 = 13;
 /** The search step grows by one every 2^SKIP_BITS misses: incompressible data passes quickly. */
 const SKIP_BITS: u32 = 6;
 const MIN_MATCH: u32 = 4;
@@ -66,15 +67,39 @@ function matchLength(a: u32, b: u32, limit: u32): u32 {
   return a - start;
 }
 
+/**
+ * The literals before a match, with their length if the token cannot hold it. 0 if the block can no longer
+ * become smaller: what must still follow is counted too (offset 2, last token 1, last literals 5), so nothing
+ * shrinkable is given up, and the 16-byte copies stay within the slack.
+ */
+// @ts-ignore: decorator
+@inline
+function writeLiterals(op: u32, anchor: u32, run: u32, limit: u32): u32 {
+  if (run < 15) {
+    if (op + run + 8 > limit) return 0;
+    v128.store(op, v128.load(anchor));
+    return op + run;
+  }
+  if (op + run + (run - 15) / 255 + 9 > limit) return 0;
+  op = writeLength(op, run - 15);
+  const end = op + run;
+  do {
+    v128.store(op, v128.load(anchor));
+    op += 16;
+    anchor += 16;
+  } while (op < end);
+  return end;
+}
+
 /** Forgets all positions, so that equal input gives equal output. */
 export function clearTable(): void {
   memory.fill(LZ4_TABLE, 0, 4 << HASH_BITS);
 }
 
 /**
- * Encodes [src, src+length) as one LZ4 block at `dst`.
- * Returns its length, always less than `length`, or 0 if it would not be smaller (then up to `length` + SLACK bytes
- * at `dst` are scribbled on). Reads at most 16 bytes beyond the source.
+ * Encodes [src, src+length) as one LZ4 block at `dst`. Returns its length, always less than `length`, or 0
+ * if it would not be smaller (then up to `length` + SLACK bytes at `dst` are scribbled on). Reads at most
+ * 16 bytes beyond the source.
  */
 export function encodeBlock(src: u32, length: u32, dst: u32): u32 {
   if (length == 0) return 0;
@@ -84,7 +109,7 @@ export function encodeBlock(src: u32, length: u32, dst: u32): u32 {
   let anchor = src;
   if (length <= MATCH_START_MARGIN) return finish(op, anchor, end, dst, limit);
 
-  const lastStart = end - MATCH_START_MARGIN;
+  const searchEnd = end - MATCH_START_MARGIN + 1;
   const matchEnd = end - LAST_LITERALS;
   let ip = src;
   store<u32>(hashOffset(load<u64>(ip)), ip, LZ4_TABLE);
@@ -93,7 +118,8 @@ export function encodeBlock(src: u32, length: u32, dst: u32): u32 {
   let nextHash = hashOffset(nextValue);
 
   while (true) {
-    // Search: content first (it rejects most), then distance 1..65535 in one unsigned comparison, then the block start.
+    // Search: content first (it rejects most), then distance 1..65535 in one unsigned comparison, then the
+    // block start.
     let match: u32;
     let value: u32;
     let next = ip;
@@ -105,7 +131,7 @@ export function encodeBlock(src: u32, length: u32, dst: u32): u32 {
       value = <u32>nextValue;
       next += step;
       step = misses++ >> SKIP_BITS;
-      if (next > lastStart) return finish(op, anchor, end, dst, limit);
+      if (next > searchEnd) return finish(op, anchor, end, dst, limit);
       match = load<u32>(hash, LZ4_TABLE);
       nextValue = load<u64>(next);
       nextHash = hashOffset(nextValue);
@@ -117,27 +143,11 @@ export function encodeBlock(src: u32, length: u32, dst: u32): u32 {
       match--;
     }
 
-    // Literals. What must still follow is counted too (offset 2, last token 1, last literals 5), so nothing shrinkable
-    // is given up here, and the 16-byte copies stay within the slack.
     const run = ip - anchor;
-    let token = op++;
-    if (run >= 15) {
-      if (op + run + (run - 15) / 255 + 9 > limit) return 0;
-      store<u8>(token, 0xf0);
-      op = writeLength(op, run - 15);
-      const runEnd = op + run;
-      do {
-        v128.store(op, v128.load(anchor));
-        op += 16;
-        anchor += 16;
-      } while (op < runEnd);
-      op = runEnd;
-    } else {
-      if (op + run + 8 > limit) return 0;
-      store<u8>(token, <u8>(run << 4));
-      v128.store(op, v128.load(anchor));
-      op += run;
-    }
+    let token = op;
+    let high = min<u32>(run, 15) << 4;
+    op = writeLiterals(op + 1, anchor, run, limit);
+    if (op == 0) return 0;
 
     while (true) {
       store<u16>(op, <u16>(ip - match));
@@ -147,11 +157,11 @@ export function encodeBlock(src: u32, length: u32, dst: u32): u32 {
       if (code >= 15) {
         code -= 15;
         if (op + code / 255 + 7 > limit) return 0;
-        store<u8>(token, load<u8>(token) | 15);
+        store<u8>(token, high | 15);
         op = writeLength(op, code);
-      } else store<u8>(token, load<u8>(token) | <u8>code);
+      } else store<u8>(token, high | code);
       anchor = ip;
-      if (ip >= lastStart) return finish(op, anchor, end, dst, limit);
+      if (ip >= searchEnd) return finish(op, anchor, end, dst, limit);
 
       // A match directly behind a match needs no literals.
       store<u32>(hashOffset(load<u64>(ip - 2)), ip - 2, LZ4_TABLE);
@@ -162,7 +172,7 @@ export function encodeBlock(src: u32, length: u32, dst: u32): u32 {
       if (load<u32>(match) != <u32>here || ip - match - 1 >= DISTANCE_MAX || match < src) break;
       if (op + 9 > limit) return 0;
       token = op++;
-      store<u8>(token, 0);
+      high = 0;
     }
     ip++;
     nextValue = load<u64>(ip);

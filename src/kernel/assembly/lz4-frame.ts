@@ -1,8 +1,9 @@
 // LZ4 frames in the profile of SPEC section 5 (records and tables).
 // Source: LZ4 frame format, https://github.com/lz4/lz4/blob/dev/doc/lz4_Frame_format.md
-// Writes: independent blocks of 256 KiB, content size, no block or content checksums. Reads the same with blocks of
-// 64 KiB to 4 MiB and checks every checksum there is. Must never accept a frame whose output is not exactly the
-// announced size, write beyond the capacity (but for the decoder's slack), or read beyond the input it was given.
+// Writes: independent blocks of 256 KiB, content size, no block or content checksums. Reads the same with
+// blocks of 64 KiB to 4 MiB and checks every checksum there is. Must never accept a frame whose output is
+// not exactly the announced size, write beyond the capacity (but for the decoder's slack), or read beyond
+// the input it was given.
 
 import { decodeBlock } from './lz4-decode';
 import { clearTable, encodeBlock } from './lz4-encode';
@@ -108,7 +109,7 @@ export function frameContentSize(src: u32, length: u32): i32 {
   const descriptor: u32 = load<u8>(src, 5);
   if (descriptor & 0x8f) return FRAME_RESERVED;
   if (descriptor >> 4 < 4) return FRAME_BLOCK_MAX;
-  if ((xxh32(src + 4, 10) >> 8) % 256 != <u32>load<u8>(src, 14)) return FRAME_HEADER_CHECKSUM;
+  if (((xxh32(src + 4, 10) >> 8) & 0xff) != <u32>load<u8>(src, 14)) return FRAME_HEADER_CHECKSUM;
   const content = load<u64>(src, 6);
   if (content > CONTENT_MAX) return FRAME_CAPACITY;
   return <i32>content;
@@ -128,8 +129,9 @@ function checkPadding(ip: u32, end: u32): i32 {
 }
 
 /**
- * Decodes the one frame that [src, src+length) consists of to `dst` and returns its content size, or a negative
- * reason. With `padded`, skippable frames of zeros may follow; see {@link frameBytes} for where the frame ended.
+ * Decodes the one frame that [src, src+length) consists of to `dst` and returns its content size, or a
+ * negative reason. With `padded`, skippable frames of zeros may follow; see {@link frameBytes} for where
+ * the frame ended.
  */
 export function frameDecode(src: u32, length: u32, dst: u32, capacity: u32, padded: u32): i32 {
   const content = frameContentSize(src, length);

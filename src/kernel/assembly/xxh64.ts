@@ -3,8 +3,8 @@
 // The state is plain bytes without addresses, so it may be copied, kept, or handed to another thread.
 // Must never read outside the piece it is given; digest must never change the state.
 //
-// State, little endian: 0 total length u64; 8, 16, 24, 32 accumulators u64; 40..71 bytes of the unfinished stripe
-// (total mod 32 of them; what lies behind is undefined).
+// State, little endian: 0 total length u64; 8, 16, 24, 32 accumulators u64; 40..71 bytes of the unfinished
+// stripe (total mod 32 of them; what lies behind is undefined).
 
 import { HASH_RESULT, HASH_SCRATCH } from './layout';
 
