@@ -25,7 +25,10 @@ function decodeGuarded(length: number, capacity: number): number {
 const decodeHex = (hex: string, capacity: number): number | string => {
   const block = Buffer.from(hex.replaceAll(' ', ''), 'hex');
   bytes.set(block, dst);
+  bytes.fill(0xff, dst + block.length, dst + block.length + 64);
   const result = decodeGuarded(block.length, capacity);
+  bytes.fill(0, dst + block.length, dst + block.length + 64);
+  expect(decodeGuarded(block.length, capacity)).toBe(result);
   return result < 0 ? result : bytes.toString('latin1', out, out + result);
 };
 
@@ -72,6 +75,34 @@ describe('encoder', () => {
         expect(decodeGuarded(coded, length)).toBe(length);
         expect(input.equals(bytes.subarray(out, out + length))).toBe(true);
       }
+    }
+  });
+
+  it.each([
+    ['short sequences', (size: number) => 250_000 + size * 19],
+    ['a long match', (size: number) => 4_015_600 + size * 5],
+  ])('stays in the slack when long literals have used up the output: %s', (kind, lengthOf) => {
+    // The lengths of a long run of literals cost 1 byte in 255, so the output is ahead of the input when the
+    // compressible end is reached.
+    const wide = rawKernel(14 << 20);
+    const from = wide.start;
+    const to = wide.start + (6 << 20);
+    const input = sample('random', lengthOf(200), 5);
+    if (kind === 'a long match') input.fill(0, 4_000_000);
+    else
+      for (let at = 250_000; at + 19 <= input.length; at += 19) {
+        if (at === 250_000) input.copy(input, at, at - 5000, at - 4500);
+        if (at > 250_500) input.copy(input, at, 250_100, 250_105);
+      }
+    wide.bytes.set(input, from);
+    for (let size = 0; size <= 200; size++) {
+      const length = lengthOf(size);
+      wide.bytes.fill(CANARY, to + length + SLACK, to + length + SLACK + 2000);
+      wide.raw.clearTable();
+      expect(wide.raw.encodeBlock(from, length, to)).toBeLessThan(length);
+      const behind = wide.bytes.subarray(to + length + SLACK, to + length + SLACK + 2000);
+      if (!behind.every((byte) => byte === CANARY))
+        throw new Error(`wrote behind the slack, length ${length}`);
     }
   });
 
@@ -176,7 +207,7 @@ describe('decoder, fuzz', () => {
       for (let n = next(6); n >= 0; n--)
         block[next(block.length)] = [0, 0xff, 0xf0, 0x0f, next(256)][next(5)] as number;
       const capacity = next(2) ? 3000 : next(4000);
-      bytes.fill(0x11, dst, dst + block.length + 64);
+      bytes.fill(0, dst, dst + block.length + 64);
       bytes.set(block, dst);
       const result = decodeGuarded(block.length, capacity);
       const plain = result > 0 ? Buffer.from(bytes.subarray(out, out + result)) : Buffer.alloc(0);
