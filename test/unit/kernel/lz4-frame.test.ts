@@ -235,6 +235,19 @@ describe('table frames', () => {
     expect(tableOutcome(Buffer.concat([frame, skippable(1000), skippable(3, 0, 0x5f)]))).toEqual(expected);
   });
 
+  it('does not follow a padding size beyond the input', () => {
+    // Nothing but zeros behind it up to the end of the memory: reading on would run out of it.
+    const fresh = new Bench(4096);
+    for (const size of [1, 0x7fffffff, 0xffffffff]) {
+      const tail = skippable(0);
+      tail.writeUInt32LE(size, 4);
+      const table = Buffer.concat([frame, tail]);
+      fresh.kernel.bytes.set(table, fresh.out);
+      const decode = () => fresh.kernel.tableFrameDecode(fresh.out, table.length, fresh.src, 4096);
+      expect(decode).toThrowError(expect.objectContaining({ code: 'E_LZ4' }));
+    }
+  });
+
   it('refuses any other tail', () => {
     const reason = 'padding is not a frame of zeros';
     for (let size = 1; size < 8; size++)
