@@ -99,7 +99,7 @@ describe('other implementations', () => {
       expect(decodeOutcome(frame)).toBe('blocks depend on each other');
       const size = frame.readUInt32LE(7);
       const block = { raw: size >>> 31 === 1, bytes: frame.subarray(11, 11 + (size & 0x7fffffff)) };
-      expect(decodeOutcome(makeFrame([block], input, { descriptor: 0x70 }))).toEqual(input);
+      expect(bench.decode(makeFrame([block], input, { descriptor: 0x70 })).equals(input)).toBe(true);
     }
   });
 
@@ -210,10 +210,10 @@ describe('profile', () => {
     expect(decodeOutcome(makeFrame(stored, big, { descriptor: 0x40 }))).toBe(
       'block is larger than announced',
     );
-    expect(decodeOutcome(makeFrame(stored, big))).toEqual(big);
+    expect(bench.decode(makeFrame(stored, big)).equals(big)).toBe(true);
     const frame = bench.encode(Buffer.alloc(262_144));
     const packed = [{ raw: false, bytes: frame.subarray(19, frame.length - 4) }];
-    expect(decodeOutcome(makeFrame(packed, Buffer.alloc(262_144)))).toEqual(Buffer.alloc(262_144));
+    expect(bench.decode(makeFrame(packed, Buffer.alloc(262_144))).equals(Buffer.alloc(262_144))).toBe(true);
     expect(decodeOutcome(makeFrame(packed, Buffer.alloc(262_144), { descriptor: 0x40 }))).toBe(
       'block is longer than allowed',
     );
