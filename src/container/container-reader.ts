@@ -1,0 +1,166 @@
+/**
+ * Opens a container and its records, in the order of SPEC "Reader's duties": name and header, commitment, trailer
+ * bounds, table, record. Nothing from storage is believed before its tag is checked, and no length is used to
+ * allocate before it is bounded.
+ */
+import type { KeyObject } from 'node:crypto';
+import { isBackpackError } from '../base/errors.ts';
+import { blockBytes, containerMax, KiB, tablePlainMax, tagBytes } from '../base/limits.ts';
+import { open, recordDomain, tableDomain } from '../codec/aead.ts';
+import { formatTrailer, type Header, parseHeader, parseTrailer, type TrailerHint } from '../format/header.ts';
+import { decodeText } from '../format/json-lines.ts';
+import { parseContainerName } from '../format/names.ts';
+import { reject } from '../format/reject.ts';
+import { type PackTable, parseTable } from '../format/table.ts';
+import type { Storage } from '../storage/storage.ts';
+import type { Keyring } from './keyring.ts';
+import type { ReaderMemory } from './reader-memory.ts';
+
+/** What reading needs. */
+export interface ReadContext {
+  readonly storage: Storage;
+  readonly keyring: Keyring;
+  readonly memory: ReaderMemory;
+}
+
+const suffixBytes = 64 * KiB;
+
+/** An opened container: header and table are authentic. */
+export class ContainerReader {
+  readonly name: string;
+  readonly sizeBytes: number;
+  readonly header: Header;
+  readonly trailer: TrailerHint;
+  readonly table: PackTable;
+  /** Whether the trailer is exactly the one that belongs here (its hash is not recomputed). */
+  readonly trailerFits: boolean;
+  readonly #context: ReadContext;
+  readonly #key: KeyObject;
+
+  private constructor(context: ReadContext, name: string, parts: Parts) {
+    this.#context = context;
+    this.name = name;
+    this.sizeBytes = parts.sizeBytes;
+    this.header = parts.header;
+    this.trailer = parts.trailer;
+    this.table = parts.table;
+    this.trailerFits = parts.trailerFits;
+    this.#key = parts.key;
+  }
+
+  /**
+   * Opens the container `name`.
+   * @param options.sizeBytes length of the object when the caller knows it (else it is asked for)
+   * @param options.want which table lines are read, see parseTable
+   * @throws BackpackError with a reason code, and the object's name in its context
+   */
+  static async open(
+    context: ReadContext,
+    name: string,
+    options: { readonly sizeBytes?: number; readonly want?: 'records' | 'all' } = {},
+  ): Promise<ContainerReader> {
+    try {
+      const parts = await openParts(context, name, options.sizeBytes, options.want ?? 'records');
+      return new ContainerReader(context, name, parts);
+    } catch (error) {
+      throw withObject(error, name);
+    }
+  }
+
+  /** Number of records. */
+  get records(): number {
+    return this.table.lengths.length;
+  }
+
+  /** Where `count` records from `first` on lie in the object, tags included. @throws BackpackError E_EXTENT */
+  rangeOf(first: number, count: number): { offset: number; length: number } {
+    if (first < 0 || count < 1 || first + count > this.records) {
+      throw reject('E_EXTENT', `records ${first} to ${first + count - 1} are not in the pack`, {
+        object: this.name,
+      });
+    }
+    const offset = this.table.offsets[first]!;
+    return { offset, length: this.table.offsets[first + count]! - offset };
+  }
+
+  /** Reads and opens one record. @returns its plaintext, a copy the caller owns */
+  async read(ordinal: number): Promise<Buffer> {
+    try {
+      const sealed = await this.#context.storage.get(this.name, { range: this.rangeOf(ordinal, 1) });
+      return this.openRecord(ordinal, sealed);
+    } catch (error) {
+      throw withObject(error, this.name, ordinal);
+    }
+  }
+
+  /** Opens ciphertext and tag of record `ordinal`. @returns its plaintext, a copy the caller owns */
+  openRecord(ordinal: number, sealed: Uint8Array): Buffer {
+    const length = this.table.lengths[ordinal]!;
+    const codec = this.#context.memory.for(length);
+    codec.open(this.#key, recordDomain, ordinal, sealed, codec.plain, length);
+    return Buffer.from(codec.kernel.bytes.subarray(codec.plain, codec.plain + length));
+  }
+
+  /** The key, for the workers that open records in their own memory. */
+  get key(): KeyObject {
+    return this.#key;
+  }
+}
+
+interface Parts {
+  readonly sizeBytes: number;
+  readonly header: Header;
+  readonly key: KeyObject;
+  readonly trailer: TrailerHint;
+  readonly table: PackTable;
+  readonly trailerFits: boolean;
+}
+
+async function openParts(
+  context: ReadContext,
+  name: string,
+  knownSize: number | undefined,
+  want: 'records' | 'all',
+): Promise<Parts> {
+  const named = parseContainerName(name);
+  if (named === undefined) throw reject('E_NAME', 'not the name of a container');
+  const sizeBytes = knownSize ?? (await context.storage.stat(name))?.sizeBytes;
+  if (sizeBytes === undefined) throw reject('E_MISSING', `${name} is missing`);
+  if (sizeBytes > containerMax) throw reject('E_LIMIT', 'the object is larger than 4 GiB');
+  if (sizeBytes < blockBytes) throw reject('E_TRUNC', 'the object is shorter than a header');
+  const suffixAt = Math.max(0, sizeBytes - suffixBytes);
+  const get = (offset: number, length: number): Promise<Uint8Array> =>
+    context.storage.get(name, { range: { offset, length } });
+  const suffix = await get(suffixAt, sizeBytes - suffixAt);
+  const head = suffixAt === 0 ? suffix.subarray(0, blockBytes) : await get(0, blockBytes);
+  const header = parseHeader(head);
+  if (header.id !== named.id || !named.kinds.includes(header.kind)) {
+    throw reject('E_NAME', `the header says ${header.kind} ${header.id}`);
+  }
+  const key = context.keyring.open(header);
+  const trailerBytes = suffix.subarray(Math.max(0, suffix.byteLength - blockBytes));
+  const trailer = parseTrailer(trailerBytes, sizeBytes);
+  if (trailer.tableLength > tablePlainMax + tablePlainMax / 128)
+    throw reject('E_LIMIT', 'the table is larger than 64 MiB');
+  const sealed =
+    trailer.tableOffset >= suffixAt
+      ? suffix.subarray(trailer.tableOffset - suffixAt, suffix.byteLength - blockBytes)
+      : await get(trailer.tableOffset, trailer.tableLength + tagBytes);
+  const text = openTable(context, key, sealed);
+  const table = parseTable(text, { ...trailer, kind: header.kind }, want);
+  const trailerFits = Buffer.compare(trailerBytes, formatTrailer(header, trailer)) === 0;
+  return { sizeBytes, header, key, trailer, table, trailerFits };
+}
+
+function openTable(context: ReadContext, key: KeyObject, sealed: Uint8Array): string {
+  const frame = Buffer.allocUnsafeSlow(Math.max(0, sealed.byteLength - tagBytes));
+  open(key, tableDomain, 0, sealed, frame);
+  return decodeText(context.memory.decodeTable(frame));
+}
+
+/** Adds the object (and record) to an error that speaks about one. */
+export function withObject(error: unknown, object: string, record?: number): unknown {
+  if (!isBackpackError(error)) return error;
+  if (error.code === 'BP_OBJECT_MISSING') return reject('E_MISSING', `${object} is missing`, { object });
+  return error.with(record === undefined ? { object } : { object, record });
+}

@@ -1,0 +1,525 @@
+/**
+ * Restore: the entries of a snapshot, or of one path in it, below a target folder. Every tag and every file's XXH64
+ * is checked; a file that fails is absent, and everything else is restored.
+ */
+import {
+  closeSync,
+  ftruncateSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  realpathSync,
+  renameSync,
+  symlinkSync,
+  unlinkSync,
+} from 'node:fs';
+import { availableParallelism } from 'node:os';
+import { type ByteString, byteStringToText, fromByteString, utf8ToByteString } from '../base/bytes.ts';
+import { BackpackError, toBackpackError } from '../base/errors.ts';
+import { KiB } from '../base/limits.ts';
+import { ContainerReader } from '../container/container-reader.ts';
+import type { Entry } from '../format/entry-stream.ts';
+import { type Extent, hole, zeros } from '../format/extents.ts';
+import { nameFromJson } from '../format/name-json.ts';
+import { packName, shortId } from '../format/names.ts';
+import { reject } from '../format/reject.ts';
+import { Kernel } from '../kernel/kernel.ts';
+import { chainBytes } from '../pipeline/range-chain.ts';
+import type { LargeResult, RestoreFile, RestoreLarge, RestoreOutcome } from '../pipeline/restore-jobs.ts';
+import { partBytes, RestoreWorker, type RestoreWorkerOptions } from '../pipeline/restore-worker.ts';
+import { inlinePort, threadPort, type WorkerPort } from '../pipeline/worker-port.ts';
+import { entriesOf, isBelow } from '../repo/entries.ts';
+import type { Repository } from '../repo/repository.ts';
+import {
+  findSnapshot,
+  listSnapshots,
+  loadSnapshot,
+  PageReader,
+  type SnapshotInfo,
+} from '../repo/snapshots.ts';
+import { Jail } from '../target/jail.ts';
+import { type Metadata, setLinkMetadata, setMetadata } from '../target/metadata.ts';
+
+/** What to restore and where. */
+export interface RestoreOptions {
+  /** `latest`, `latest~1`, a unique prefix of an id. */
+  readonly snapshot: string;
+  /** Path in the snapshot; empty for all. */
+  readonly path: ByteString;
+  readonly target: string;
+  /** Worker threads; 0 runs inline. Default: one per core. */
+  readonly threads?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** What happens while a restore runs. */
+export type RestoreEvent =
+  | {
+      readonly type: 'progress';
+      readonly files: number;
+      readonly bytes: number;
+      readonly filesTotal: number;
+      readonly bytesTotal: number;
+    }
+  | {
+      readonly type: 'problem';
+      readonly path: string;
+      readonly code: string;
+      readonly message: string;
+      readonly damaged: boolean;
+      readonly object?: string;
+      readonly record?: number;
+    };
+
+/** Result of a restore. */
+export interface RestoreSummary {
+  readonly snapshotId: string;
+  readonly target: string;
+  readonly files: number;
+  readonly bytes: number;
+  readonly folders: number;
+  readonly others: number;
+  /** Files that could not be restored because data is damaged or missing. */
+  readonly damaged: number;
+  /** Other things that could not be restored. */
+  readonly failed: number;
+  readonly elapsedMs: number;
+}
+
+const batchFiles = 128;
+const batchBytes: number = partBytes;
+const callsPerWorker = 2;
+
+/**
+ * Restores. The target is made when missing; what is already in it is never overwritten.
+ * @throws BackpackError when nothing can be restored at all; single failures are events and counts
+ */
+export async function restore(
+  repository: Repository,
+  options: RestoreOptions,
+  emit: (event: RestoreEvent) => void,
+): Promise<RestoreSummary> {
+  const started = Date.now();
+  const list = await listSnapshots(repository);
+  const info = findSnapshot(list, options.snapshot);
+  const run = new RestoreRun(repository, info, options, emit);
+  try {
+    await run.run();
+  } finally {
+    await run.close();
+  }
+  return { snapshotId: info.id, target: run.target, ...run.counts, elapsedMs: Date.now() - started };
+}
+
+class RestoreRun {
+  readonly target: string;
+  readonly counts: {
+    files: number;
+    bytes: number;
+    folders: number;
+    others: number;
+    damaged: number;
+    failed: number;
+  } = {
+    files: 0,
+    bytes: 0,
+    folders: 0,
+    others: 0,
+    damaged: 0,
+    failed: 0,
+  };
+  readonly #repository: Repository;
+  readonly #info: SnapshotInfo;
+  readonly #o: RestoreOptions;
+  readonly #emit: (event: RestoreEvent) => void;
+  readonly #jail: Jail;
+  readonly #workers: WorkerPort[];
+  readonly #calls: number[];
+  readonly #folders: { path: ByteString; metadata: Metadata }[] = [];
+  readonly #firstNames = new Map<string, ByteString>();
+  readonly #links: { path: ByteString; first: ByteString }[] = [];
+  readonly #tables = new Map<string, Promise<ContainerReader>>();
+  #batch: RestoreFile[] = [];
+  #batchBytes = 0;
+  #writer = '';
+  #failure: unknown;
+  #wake: (() => void) | undefined;
+  #lastReport = 0;
+
+  constructor(
+    repository: Repository,
+    info: SnapshotInfo,
+    options: RestoreOptions,
+    emit: (event: RestoreEvent) => void,
+  ) {
+    this.#repository = repository;
+    this.#info = info;
+    this.#o = options;
+    this.#emit = emit;
+    this.target = makeTarget(options.target);
+    const target = utf8ToByteString(this.target);
+    this.#jail = new Jail(target);
+    const threads = options.threads ?? availableParallelism();
+    const workerOptions: RestoreWorkerOptions = {
+      storage: repository.spec,
+      keyring: repository.keyring.data,
+      target,
+    };
+    this.#workers = Array.from({ length: Math.max(1, threads) }, () =>
+      threads > 0
+        ? threadPort(new URL('../pipeline/restore-thread.js', import.meta.url), workerOptions)
+        : inlinePort(new RestoreWorker(workerOptions, repository.storage)),
+    );
+    this.#calls = this.#workers.map(() => 0);
+  }
+
+  async run(): Promise<void> {
+    const snapshot = await loadSnapshot(this.#repository, this.#info);
+    const reader = new PageReader(this.#repository);
+    this.#writer = await this.#snapshotWriter();
+    let found = this.#o.path === '';
+    const onPageError = (error: unknown): void => this.#problem('', error);
+    for await (const entry of entriesOf(reader, snapshot, this.#o.path, onPageError)) {
+      this.#o.signal?.throwIfAborted();
+      found ||= isBelow(entry.path, this.#o.path);
+      await this.#entry(entry);
+      if (this.#failure !== undefined) throw this.#failure;
+    }
+    if (!found) throw noPath(this.#o.path, this.#info);
+    await this.#flush();
+    while (this.#calls.some((count) => count > 0)) await this.#settle();
+    for (const link of this.#links) this.#hardLink(link);
+    for (const folder of this.#folders.reverse()) this.#finishFolder(folder);
+    this.#report(true);
+  }
+
+  async close(): Promise<void> {
+    for (const worker of this.#workers) {
+      await worker.call('finish', undefined).catch(() => {});
+      await worker.close();
+    }
+    this.#jail.close();
+  }
+
+  async #snapshotWriter(): Promise<string> {
+    const { name, sizeBytes } = this.#info.object;
+    return (await ContainerReader.open(this.#repository.read, name, { sizeBytes })).header.writer;
+  }
+
+  async #entry(entry: Entry): Promise<void> {
+    const { json, path, type } = entry;
+    const metadata: Metadata = {
+      mode: json.o ?? '0600',
+      mtime: json.m ?? '0.000000000',
+      uid: json.u,
+      gid: json.g,
+    };
+    if (type === 'd') return this.#folder(path, metadata, json.an === 1);
+    if (type !== 'f') return this.#special(entry, metadata);
+    if (json.hl !== undefined) {
+      const first = this.#firstNames.get(json.hl);
+      if (first !== undefined) {
+        this.#links.push({ path, first });
+        return;
+      }
+      this.#firstNames.set(json.hl, path);
+    }
+    const file = {
+      path,
+      sizeBytes: json.s ?? 0,
+      x: json.x ?? '',
+      extents: entry.extents,
+      metadata,
+      writer: this.#writer,
+    };
+    if (file.sizeBytes > partBytes || entry.extents.some(({ pack }) => pack === hole))
+      return this.#large(file);
+    this.#batch.push(file);
+    this.#batchBytes += file.sizeBytes + 4 * KiB;
+    if (this.#batch.length >= batchFiles || this.#batchBytes >= batchBytes) await this.#flush();
+  }
+
+  #folder(path: ByteString, metadata: Metadata, ancestor: boolean): void {
+    try {
+      const made = this.#jail.makeFolder(path);
+      this.counts.folders += 1;
+      // A folder that was there keeps its own mode and times, above all one that only leads to what is restored.
+      if (made || !ancestor) this.#folders.push({ path, metadata });
+    } catch (error) {
+      this.#problem(path, error);
+    }
+  }
+
+  #finishFolder({ path, metadata }: { path: ByteString; metadata: Metadata }): void {
+    try {
+      setMetadata(this.#jail.folder(path), metadata);
+    } catch (error) {
+      this.#problem(path, error);
+    }
+  }
+
+  #special(entry: Entry, metadata: Metadata): void {
+    const { path, type, json } = entry;
+    if (type !== 'l') {
+      const names: Record<string, string> = {
+        p: 'a FIFO',
+        s: 'a socket',
+        b: 'a block device',
+        c: 'a character device',
+      };
+      const what = names[type] ?? `an entry of unknown type ${type}`;
+      this.#problem(path, targetError('BP_NOT_RESTORED', `${what} was not restored`, path));
+      return;
+    }
+    try {
+      const at = this.#jail.at(path);
+      symlinkSync(fromByteString(nameFromJson(json.l as string)), at);
+      setLinkMetadata(at, metadata);
+      this.counts.others += 1;
+    } catch (error) {
+      this.#problem(path, error);
+    }
+  }
+
+  #hardLink({ path, first }: { path: ByteString; first: ByteString }): void {
+    try {
+      const from = this.#jail.at(first);
+      linkSync(from, this.#jail.at(path));
+      this.counts.files += 1;
+    } catch (error) {
+      this.#problem(path, error);
+    }
+  }
+
+  async #flush(): Promise<void> {
+    const files = this.#batch;
+    if (files.length === 0) return;
+    this.#batch = [];
+    this.#batchBytes = 0;
+    while (Math.min(...this.#calls) >= callsPerWorker) await this.#settle();
+    const index = this.#calls.indexOf(Math.min(...this.#calls));
+    this.#call<RestoreOutcome[]>(index, 'files', files, (outcomes) => {
+      outcomes.forEach((outcome, i) => this.#done(files[i]!, outcome));
+    });
+  }
+
+  async #large(file: RestoreFile): Promise<void> {
+    await this.#flush();
+    while (Math.max(...this.#calls) > 0) await this.#settle();
+    const partial: ByteString = `${file.path}.backpack-partial`;
+    try {
+      const parts = await this.#parts(file);
+      if (exists(this.#jail.at(file.path)))
+        throw targetError('BP_TARGET_EXISTS', 'is there already and was left as it is', file.path);
+      const fd = openSync(this.#jail.at(partial), 'wx', 0o600);
+      try {
+        ftruncateSync(fd, file.sizeBytes);
+      } finally {
+        closeSync(fd);
+      }
+      const chain = new SharedArrayBuffer(chainBytes(Kernel.create(0).hashStateBytes));
+      const task: RestoreLarge = { file, partial, parts, chain };
+      const results = await Promise.all(
+        this.#workers.map((worker) => worker.call<LargeResult>('large', task)),
+      );
+      const failed = results.find((result) => result.error !== undefined)?.error;
+      if (failed !== undefined) throw BackpackError.fromJSON(failed);
+      const x = results.find((result) => result.x !== undefined)?.x;
+      if (x !== file.x) throw reject('E_HASH', 'the content has another XXH64 than the snapshot says');
+      this.#nameLarge(file, partial);
+      this.#done(file, undefined);
+    } catch (error) {
+      try {
+        unlinkSync(this.#jail.at(partial));
+      } catch {
+        // it was never made
+      }
+      this.#problem(file.path, error);
+    }
+  }
+
+  #nameLarge(file: RestoreFile, partial: ByteString): void {
+    const fd = openSync(this.#jail.at(partial), 'r');
+    try {
+      setMetadata(fd, file.metadata);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(this.#jail.at(partial), this.#jail.at(file.path));
+  }
+
+  /** Splits a file's extents into parts that fit a worker's memory; whole records stay whole. */
+  async #parts(file: RestoreFile): Promise<Extent[][]> {
+    const parts: Extent[][] = [];
+    let part: Extent[] = [];
+    let filled = 0;
+    const close = (): void => {
+      if (part.length > 0) parts.push(part);
+      part = [];
+      filled = 0;
+    };
+    const add = (extent: Extent): void => {
+      if (filled + extent.length > partBytes) close();
+      part.push(extent);
+      filled += extent.length;
+    };
+    for (const extent of file.extents) {
+      if (extent.pack === hole || extent.pack === zeros) {
+        close();
+        parts.push([extent]);
+      } else if (extent.count === 1) {
+        add(extent);
+      } else {
+        for (const piece of await this.#split(extent)) add(piece);
+      }
+    }
+    close();
+    return parts;
+  }
+
+  async #split(extent: Extent): Promise<Extent[]> {
+    let reader = this.#tables.get(extent.pack);
+    if (reader === undefined) {
+      reader = ContainerReader.open(this.#repository.read, packName(extent.pack));
+      this.#tables.set(extent.pack, reader);
+      if (this.#tables.size > 8) this.#tables.delete(this.#tables.keys().next().value!);
+    }
+    const { table, name } = await reader;
+    const pieces: Extent[] = [];
+    let total = 0;
+    for (let i = 0; i < extent.count; i += 1) {
+      const length = table.lengths[extent.record + i];
+      if (length === undefined)
+        throw reject('E_EXTENT', 'an extent names records that its pack does not have', { object: name });
+      pieces.push({ pack: extent.pack, record: extent.record + i, count: 1, length, offset: 0 });
+      total += length;
+    }
+    if (total !== extent.length)
+      throw reject('E_EXTENT', 'records have another length than their extent', { object: name });
+    return pieces;
+  }
+
+  #done(file: RestoreFile, outcome: RestoreOutcome): void {
+    if (outcome !== undefined) {
+      this.#problem(file.path, BackpackError.fromJSON(outcome));
+      return;
+    }
+    this.counts.files += 1;
+    this.counts.bytes += file.sizeBytes;
+    this.#report(false);
+  }
+
+  #call<R>(index: number, method: string, argument: unknown, done: (result: R) => void): void {
+    this.#calls[index]! += 1;
+    this.#workers[index]!.call<R>(method, argument)
+      .then(done)
+      .catch((error: unknown) => {
+        this.#failure ??= error;
+      })
+      .finally(() => {
+        this.#calls[index]! -= 1;
+        this.#wake?.();
+      });
+  }
+
+  async #settle(): Promise<void> {
+    await new Promise<void>((resolve) => {
+      this.#wake = resolve;
+    });
+    this.#wake = undefined;
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** Reports a failure; one that concerns the whole run (a full disk, a bug) ends it. */
+  #problem(path: ByteString, error: unknown): void {
+    const found = asTargetError(error, path);
+    if (found.kind === 'space' || found.kind === 'internal' || found.kind === 'canceled') {
+      this.#failure ??= found;
+      return;
+    }
+    const damaged = found.kind === 'damaged' || found.kind === 'unsupported' || found.kind === 'key';
+    if (damaged) this.counts.damaged += 1;
+    else this.counts.failed += 1;
+    const { object, record } = found.context;
+    this.#emit({
+      type: 'problem',
+      path: byteStringToText(path),
+      code: found.code,
+      message: found.message,
+      damaged,
+      ...(typeof object === 'string' ? { object } : {}),
+      ...(typeof record === 'number' ? { record } : {}),
+    });
+  }
+
+  #report(last: boolean): void {
+    const now = performance.now();
+    if (!last && now - this.#lastReport < 100) return;
+    this.#lastReport = now;
+    const { files, bytes } = this.#info.root.stats;
+    this.#emit({
+      type: 'progress',
+      files: this.counts.files,
+      bytes: this.counts.bytes,
+      filesTotal: files,
+      bytesTotal: bytes,
+    });
+  }
+}
+
+function makeTarget(target: string): string {
+  try {
+    mkdirSync(target, { recursive: true });
+    readdirSync(target);
+    return realpathSync(target);
+  } catch (error) {
+    throw new BackpackError(
+      'BP_TARGET_WRITE',
+      `cannot use ${target} as target: ${(error as Error).message}`,
+      {
+        kind: 'target',
+        cause: error,
+        hint: 'give another folder with --to DIR',
+      },
+    );
+  }
+}
+
+function exists(path: string | Buffer): boolean {
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
+}
+
+function targetError(code: string, message: string, path: ByteString): BackpackError {
+  return new BackpackError(code, `${byteStringToText(path)} ${message}`, {
+    kind: 'target',
+    context: { path: byteStringToText(path) },
+  });
+}
+
+function asTargetError(error: unknown, path: ByteString): BackpackError {
+  if (error instanceof Error && 'errno' in error) {
+    const e = error as NodeJS.ErrnoException;
+    if (e.code === 'EEXIST')
+      return targetError('BP_TARGET_EXISTS', 'is there already and was left as it is', path);
+    const space = e.code === 'ENOSPC' || e.errno === -122;
+    return new BackpackError(
+      space ? 'BP_NO_SPACE' : 'BP_TARGET_WRITE',
+      `${byteStringToText(path)}: ${e.message}`,
+      {
+        kind: space ? 'space' : 'target',
+        cause: error,
+        hint: space ? 'free some space and restore again' : 'check the permissions of the target',
+      },
+    );
+  }
+  return toBackpackError(error);
+}
+
+function noPath(path: ByteString, info: SnapshotInfo): BackpackError {
+  return new BackpackError('BP_NO_PATH', `${byteStringToText(path)} is not in snapshot ${shortId(info.id)}`, {
+    kind: 'not-found',
+    hint: `backpack ls ${shortId(info.id)} shows what is in it`,
+  });
+}

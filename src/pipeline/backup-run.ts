@@ -1,0 +1,369 @@
+/**
+ * The main thread's part of a backup: merges the walk with the parents' pages, gives changed files to the workers,
+ * puts the results back in order and builds pages. Memory does not grow with the number of files.
+ */
+import type { ByteString } from '../base/bytes.ts';
+import { BackpackError } from '../base/errors.ts';
+import { KiB, MiB } from '../base/limits.ts';
+import { type Extent, hole, zeros } from '../format/extents.ts';
+import { type BuiltPage, type KeptEntry, type NewEntry, PageBuilder } from '../format/page-builder.ts';
+import type { FileStamp } from '../source/read-file.ts';
+import { type Skip, type SourceItem, type SourceProblem, type SourceRoot, walk } from '../source/walk.ts';
+import { entryPrefix, FilesystemNumbers, typeOf } from './entry-line.ts';
+import type { FileResult, FileTask, RangesResult, RangesTask } from './jobs.ts';
+import type { PackList } from './pack-list.ts';
+import type { ParentCursor } from './parent-cursor.ts';
+import { chainBytes } from './range-chain.ts';
+import { rangeBytes } from './scan.ts';
+import type { WorkerPort } from './worker-port.ts';
+
+/** What a run needs. */
+export interface BackupRunOptions {
+  readonly roots: readonly SourceRoot[];
+  readonly skip: Skip;
+  /** Cursors over the parents; a later one wins. */
+  readonly parents: readonly ParentCursor[];
+  readonly workers: readonly WorkerPort[];
+  readonly packs: PackList;
+  readonly hashStateBytes: number;
+  readonly pathHash: (path: ByteString) => number;
+  /** Called before the first file is given to a worker: loads the dedup catalog. */
+  readonly beforeFirstFile: () => Promise<void>;
+  readonly onPage: (page: BuiltPage) => Promise<void>;
+  readonly onProblem: (problem: SourceProblem) => void;
+  readonly onWarning: (path: ByteString, warnings: readonly string[]) => void;
+}
+
+/** Counts of a run. */
+export interface BackupCounts {
+  files: number;
+  bytes: number;
+  newFiles: number;
+  changedFiles: number;
+  unchangedFiles: number;
+  /** Entries that are not files. */
+  others: number;
+}
+
+/** An entry on its way to the pages; results arrive out of order. */
+interface Slot {
+  /** undefined: not there yet; null: leaves no entry. */
+  entry: NewEntry | KeptEntry | null | undefined;
+}
+
+interface Batch {
+  tasks: FileTask[];
+  finish: ((result: FileResult) => void)[];
+  bytes: number;
+}
+
+const batchFiles = 256;
+const batchBytes: number = 4 * MiB;
+const slotsMax = 20_000;
+const callsPerWorker = 2;
+const yieldEvery = 256;
+
+/** Runs once. */
+export class BackupRun {
+  readonly counts: BackupCounts = {
+    files: 0,
+    bytes: 0,
+    newFiles: 0,
+    changedFiles: 0,
+    unchangedFiles: 0,
+    others: 0,
+  };
+  readonly #o: BackupRunOptions;
+  readonly #filesystems = new FilesystemNumbers();
+  readonly #builder: PageBuilder;
+  readonly #slots: Slot[] = [];
+  readonly #calls: number[];
+  #head = 0;
+  #batch: Batch = { tasks: [], finish: [], bytes: 0 };
+  #started = false;
+  #failure: unknown;
+  #wake: (() => void) | undefined;
+  #lastYield = performance.now();
+
+  constructor(options: BackupRunOptions) {
+    this.#o = options;
+    this.#builder = new PageBuilder(options.pathHash);
+    this.#calls = options.workers.map(() => 0);
+  }
+
+  /** Walks everything; resolves when all pages have been handed on. */
+  async run(): Promise<void> {
+    let seen = 0;
+    for (const item of walk(this.#o.roots, this.#o.skip)) {
+      if ('code' in item) this.#o.onProblem(item);
+      else await this.#item(item);
+      seen += 1;
+      if (seen % yieldEvery === 0) await this.#breathe();
+      if (this.#failure !== undefined) throw this.#failure;
+    }
+    await this.#flush();
+    while (this.#calls.some((count) => count > 0)) await this.#settle();
+    await this.#drain();
+    for (const page of this.#builder.flush()) await this.#o.onPage(page);
+  }
+
+  /** Lets timers and messages run, and hands finished entries on. */
+  async #breathe(): Promise<void> {
+    if (performance.now() - this.#lastYield > 20) {
+      await new Promise((resolve) => setImmediate(resolve));
+      this.#lastYield = performance.now();
+    }
+    await this.#drain();
+    while (this.#slots.length - this.#head > slotsMax) {
+      await this.#flush();
+      await this.#settle();
+      await this.#drain();
+    }
+  }
+
+  async #item(item: SourceItem): Promise<void> {
+    const type = typeOf(item);
+    if (type === '?') {
+      this.#o.onProblem({
+        stored: item.stored,
+        real: item.real,
+        code: 'ETYPE',
+        message: 'unknown type of file',
+      });
+      return;
+    }
+    const prefix = entryPrefix(item, type, this.#filesystems);
+    const { parent, known } = await this.#parentOf(item.stored, prefix);
+    const size = Number(item.stat.size);
+    this.#count(type, size);
+    // A file that changed within the resolution of the clock looks the same: those are read again.
+    const trusted = parent !== undefined && (type !== 'f' || item.stat.ctimeNs < parent.trustBeforeNs);
+    if (parent !== undefined && trusted) {
+      if (type === 'f') this.counts.unchangedFiles += 1;
+      this.#slots.push({ entry: await parent.take(item.stored, prefix) });
+      return;
+    }
+    if (type !== 'f') {
+      this.#slots.push({ entry: { path: item.stored, prefix, x: undefined, extents: [] } });
+      return;
+    }
+    if (known) this.counts.changedFiles += 1;
+    else this.counts.newFiles += 1;
+    const kept = parent === undefined ? undefined : await parent.take(item.stored, prefix);
+    await this.#file(item, prefix, kept);
+  }
+
+  #count(type: string, size: number): void {
+    if (type !== 'f') {
+      this.counts.others += 1;
+      return;
+    }
+    this.counts.files += 1;
+    this.counts.bytes += size;
+  }
+
+  /** The parent whose entry of this path is unchanged, and whether any parent has the path. */
+  async #parentOf(
+    path: ByteString,
+    prefix: string,
+  ): Promise<{ parent: ParentCursor | undefined; known: boolean }> {
+    let parent: ParentCursor | undefined;
+    let known = false;
+    for (const cursor of this.#o.parents) {
+      if (!cursor.matches(prefix)) {
+        let found = cursor.seek(path);
+        while (found === 'load') {
+          await cursor.load();
+          found = cursor.seek(path);
+        }
+        if (found === 'none') continue;
+      }
+      known = true;
+      if (cursor.matches(prefix)) parent = cursor;
+    }
+    return { parent, known };
+  }
+
+  async #file(item: SourceItem, prefix: string, kept: KeptEntry | NewEntry | undefined): Promise<void> {
+    const { stat } = item;
+    const stamp: FileStamp = {
+      size: Number(stat.size),
+      mtimeNs: stat.mtimeNs,
+      ctimeNs: stat.ctimeNs,
+      ino: stat.ino,
+    };
+    const slot: Slot = { entry: undefined };
+    this.#slots.push(slot);
+    if (stamp.size === 0) {
+      slot.entry = { path: item.stored, prefix, x: undefined, extents: [] };
+      return;
+    }
+    if (!this.#started) {
+      this.#started = true;
+      await this.#o.beforeFirstFile();
+    }
+    const task: FileTask = { path: item.real, stored: item.stored, stamp };
+    const finish = (result: FileResult): void => this.#finish(slot, item, prefix, kept, result);
+    if (stamp.size > rangeBytes) return this.#large(task, stat.blocks * 512n < stat.size, finish);
+    this.#batch.tasks.push(task);
+    this.#batch.finish.push(finish);
+    this.#batch.bytes += stamp.size + 4 * KiB;
+    if (this.#batch.tasks.length >= batchFiles || this.#batch.bytes >= batchBytes) await this.#flush();
+  }
+
+  #finish(
+    slot: Slot,
+    item: SourceItem,
+    prefix: string,
+    kept: KeptEntry | NewEntry | undefined,
+    result: FileResult,
+  ): void {
+    if (result.error !== undefined) {
+      const error = BackpackError.fromJSON(result.error);
+      const code = String(error.context['errno'] ?? error.code);
+      this.#o.onProblem({ stored: item.stored, real: item.real, code, message: error.message });
+      slot.entry = null;
+      return;
+    }
+    if (result.warnings !== undefined) this.#o.onWarning(item.stored, result.warnings);
+    const start =
+      result.stamp === undefined ? prefix : entryPrefix(item, 'f', this.#filesystems, result.stamp);
+    const warnings = result.warnings === undefined ? '' : `,"w":${JSON.stringify(result.warnings)}`;
+    const extents = this.#extents(result.extents);
+    const entry = {
+      path: item.stored,
+      prefix: start + warnings,
+      x: result.x === '' ? undefined : result.x,
+      extents,
+    };
+    // Read again only to be sure, and found in the same place: the old line, and with it the old page, can stay.
+    slot.entry = kept !== undefined && sameContent(kept, entry) ? kept : entry;
+  }
+
+  #extents(flat: readonly number[]): Extent[] {
+    const extents: Extent[] = [];
+    for (let i = 0; i < flat.length; i += 5) {
+      const number = flat[i]!;
+      const pack = number === -1 ? hole : number === -2 ? zeros : this.#o.packs.get(number);
+      const offset = Math.max(0, flat[i + 4]!);
+      extents.push({ pack, record: flat[i + 1]!, count: flat[i + 2]!, length: flat[i + 3]!, offset });
+    }
+    return extents;
+  }
+
+  /** Gives the gathered batch to the worker with the least to do. */
+  async #flush(): Promise<void> {
+    const batch = this.#batch;
+    if (batch.tasks.length === 0) return;
+    this.#batch = { tasks: [], finish: [], bytes: 0 };
+    while (Math.min(...this.#calls) >= callsPerWorker) await this.#settle();
+    const index = this.#calls.indexOf(Math.min(...this.#calls));
+    this.#call<FileResult[]>(index, 'files', batch.tasks, (results) => {
+      results.forEach((result, i) => batch.finish[i]!(result));
+    });
+  }
+
+  /** All workers read one large file together. */
+  async #large(file: FileTask, sparse: boolean, finish: (result: FileResult) => void): Promise<void> {
+    await this.#flush();
+    const chain = new SharedArrayBuffer(chainBytes(this.#o.hashStateBytes));
+    const task: RangesTask = { file, chain, sparse };
+    const results: RangesResult[] = [];
+    while (Math.max(...this.#calls) > callsPerWorker) await this.#settle();
+    this.#o.workers.forEach((_, index) => {
+      this.#call<RangesResult>(index, 'ranges', task, (result) => {
+        results.push(result);
+        if (results.length === this.#o.workers.length) finish(joinRanges(results, file));
+      });
+    });
+  }
+
+  #call<R>(index: number, method: string, argument: unknown, done: (result: R) => void): void {
+    this.#calls[index]! += 1;
+    this.#o.workers[index]!.call<R>(method, argument)
+      .then(done)
+      .catch((error: unknown) => {
+        this.#failure ??= error;
+      })
+      .finally(() => {
+        this.#calls[index]! -= 1;
+        this.#wake?.();
+      });
+  }
+
+  /** Waits until a call ends. */
+  async #settle(): Promise<void> {
+    if (this.#calls.some((count) => count > 0)) {
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+      });
+    }
+    this.#wake = undefined;
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  async #drain(): Promise<void> {
+    for (; this.#head < this.#slots.length; this.#head += 1) {
+      const { entry } = this.#slots[this.#head]!;
+      if (entry === undefined) break;
+      if (entry !== null) for (const page of this.#builder.add(entry)) await this.#o.onPage(page);
+    }
+    if (this.#head > 4096) {
+      this.#slots.splice(0, this.#head);
+      this.#head = 0;
+    }
+  }
+}
+
+function joinRanges(results: readonly RangesResult[], file: FileTask): FileResult {
+  const failed = results.find((result) => result.error !== undefined)?.error;
+  if (failed !== undefined) {
+    if (failed.kind !== 'source') throw BackpackError.fromJSON(failed);
+    return { x: '', extents: [], error: failed };
+  }
+  const ranges = results.flatMap((result) => [...result.ranges]).sort((a, b) => a[0] - b[0]);
+  const end = results.find((result) => result.end !== undefined)?.end;
+  const extents: number[] = [];
+  for (const [, list] of ranges) for (let i = 0; i < list.length; i += 5) joinExtent(extents, list, i);
+  if (end === undefined) throw new RangeError(`no worker saw the end of a file of ${file.stamp.size} bytes`);
+  return { ...end, extents };
+}
+
+/** Appends one extent, as part of the last one when it goes on there: whole records of one pack, or zeros. */
+function joinExtent(extents: number[], list: readonly number[], at: number): void {
+  const last = extents.length - 5;
+  const pack = list[at]!;
+  const whole = pack >= 0 && list[at + 4] === -1 && extents[last + 4] === -1;
+  const follows = whole && extents[last + 1]! + extents[last + 2]! === list[at + 1];
+  if (last >= 0 && extents[last] === pack && (pack < 0 || follows)) {
+    extents[last + 2]! += list[at + 2]!;
+    extents[last + 3]! += list[at + 3]!;
+  } else {
+    extents.push(...list.slice(at, at + 5));
+  }
+}
+
+function sameContent(kept: KeptEntry | NewEntry, entry: NewEntry): boolean {
+  if (!('page' in kept)) return false;
+  const found = JSON.parse(kept.text.slice(0, kept.text.indexOf('\n'))) as {
+    x?: string;
+    n?: number;
+    e?: number[][];
+  };
+  if (found.x !== entry.x || found.n !== undefined || !kept.text.startsWith(entry.prefix)) return false;
+  const old = found.e ?? [];
+  return (
+    old.length === entry.extents.length &&
+    entry.extents.every((e, i) => {
+      const [k, record, count, length, offset = 0] = old[i]!;
+      const pack = k === -1 ? hole : k === -2 ? zeros : kept.page.packs[k!];
+      return (
+        pack === e.pack &&
+        record === e.record &&
+        count === e.count &&
+        length === e.length &&
+        offset === e.offset
+      );
+    })
+  );
+}

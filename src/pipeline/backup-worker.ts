@@ -1,0 +1,289 @@
+/**
+ * One worker of a backup: reads files into its own memory, cuts, deduplicates, compresses, seals and packs them.
+ * Bytes of files never leave it. The same code runs inline (tests) and in a worker thread.
+ */
+
+import { byteStringToText } from '../base/bytes.ts';
+import { BackpackError, toBackpackError } from '../base/errors.ts';
+import { KiB } from '../base/limits.ts';
+import { chunkSizes, gearTable, nextCut } from '../codec/chunker.ts';
+import { slackBytes } from '../codec/record-codec.ts';
+import { WriterMemory } from '../container/container-writer.ts';
+import { Keyring, type KeyringData } from '../container/keyring.ts';
+import type { Kernel } from '../kernel/kernel.ts';
+import { closeSource, type FileStamp, openSource, readAt, sameStamp, stampOf } from '../source/read-file.ts';
+import { openStorage, type StorageSpec } from '../storage/open.ts';
+import type { Storage } from '../storage/storage.ts';
+import { Catalog, type CatalogMemory, type ChunkPlace } from './catalog.ts';
+import { DataPacks, groupBytes } from './data-packs.ts';
+import type { FileResult, FileTask, PacksResult, RangesResult, RangesTask } from './jobs.ts';
+import { PackList, type PackListMemory } from './pack-list.ts';
+import { chainBytes, RangeChain } from './range-chain.ts';
+import { rangeBytes, ScanWindow } from './scan.ts';
+
+/** What a worker is made with; can be posted to a thread. */
+export interface BackupWorkerOptions {
+  readonly owner: number;
+  readonly storage: StorageSpec;
+  readonly keyring: KeyringData;
+  readonly repo: string;
+  readonly app: string;
+  readonly packSize: number;
+  readonly catalog: CatalogMemory;
+  readonly packs: PackListMemory;
+  /** Counters for the progress line: two doubles per worker, bytes read and bytes stored. */
+  readonly progress: SharedArrayBuffer;
+}
+
+/** Times that a changing file is read before it is stored as `torn`. */
+const readsMax = 3;
+/** Files below this go to the group record. */
+const smallMax: number = 256 * KiB;
+const cleared: Readonly<Pick<FileResult, 'x' | 'extents'>> = { x: '', extents: [] };
+
+/** See the file's comment. Calls must not overlap. */
+export class BackupWorker {
+  readonly #kernel: Kernel;
+  readonly #packs: DataPacks;
+  readonly #window: ScanWindow;
+  readonly #state: number;
+  readonly #progress: Float64Array;
+
+  /** @param storage used instead of opening the location (inline workers over a storage in memory) */
+  constructor(options: BackupWorkerOptions, storage: Storage = openStorage(options.storage)) {
+    const { owner, repo, app, packSize } = options;
+    const memory = new WriterMemory(
+      chunkSizes.max,
+      ScanWindow.bytes + groupBytes + 64 * KiB + 8 * slackBytes,
+    );
+    const keyring = new Keyring(options.keyring);
+    this.#kernel = memory.codec.kernel;
+    this.#kernel.gearLoad(gearTable(keyring.dedupKeys.chunker));
+    this.#window = new ScanWindow(this.#kernel);
+    this.#state = this.#kernel.reserve(this.#kernel.hashStateBytes);
+    this.#progress = new Float64Array(options.progress, owner * 16, 2);
+    const catalog = new Catalog(options.catalog, owner);
+    const packs = new PackList(options.packs);
+    const stored = (bytes: number): void => {
+      this.#progress[1]! += bytes;
+    };
+    this.#packs = new DataPacks({ storage, keyring, repo, app, packSize, memory, catalog, packs, stored });
+  }
+
+  /** Reads and stores a batch of files of up to one range each. */
+  async files(tasks: readonly FileTask[]): Promise<FileResult[]> {
+    const results: FileResult[] = [];
+    for (const task of tasks) results.push(await this.#file(task));
+    return results;
+  }
+
+  /** Reads and stores ranges of one large file until none is left. */
+  async ranges(task: RangesTask): Promise<RangesResult> {
+    const chain = new RangeChain(task.chain);
+    const ranges: (readonly [number, readonly number[]])[] = [];
+    let fd = -1;
+    try {
+      fd = openSource(task.file.path);
+      const before = stampOf(fd, task.file.path);
+      let end: Omit<FileResult, 'extents'> | undefined;
+      for (let range = chain.take(); range * rangeBytes < task.file.stamp.size; range = chain.take()) {
+        const done = await this.#range(task, chain, fd, range, before);
+        if (done === undefined) return { ranges };
+        ranges.push([range, done.extents]);
+        end ??= done.end;
+      }
+      return end === undefined ? { ranges } : { ranges, end };
+    } catch (error) {
+      chain.fail();
+      return { ranges, error: toBackpackError(error).toJSON() };
+    } finally {
+      if (fd >= 0) closeSource(fd);
+    }
+  }
+
+  /** Makes everything durable. */
+  async finish(): Promise<PacksResult> {
+    return this.#packs.finish();
+  }
+
+  /** Gives up. */
+  async abort(): Promise<void> {
+    await this.#packs.abort();
+  }
+
+  async #file(task: FileTask): Promise<FileResult> {
+    let fd = -1;
+    try {
+      fd = openSource(task.path);
+      const stamp = stampOf(fd, task.path);
+      const result =
+        stamp.size < smallMax ? await this.#small(task, fd, stamp) : await this.#whole(task, fd, stamp);
+      return sameStamp(stamp, task.stamp) || result.stamp !== undefined ? result : { ...result, stamp };
+    } catch (error) {
+      const found = toBackpackError(error);
+      if (found.kind !== 'source') throw found;
+      return { ...cleared, error: found.toJSON() };
+    } finally {
+      if (fd >= 0) closeSource(fd);
+    }
+  }
+
+  /** A file that goes into the group record; read again while it changes. */
+  async #small(task: FileTask, fd: number, first: FileStamp): Promise<FileResult> {
+    let stamp = first;
+    for (let reads = 1; ; reads += 1) {
+      if (stamp.size >= smallMax) return this.#whole(task, fd, stamp);
+      if (this.#packs.groupIsFull(stamp.size)) await this.#packs.closeGroup();
+      const at = this.#packs.group + this.#packs.groupFill;
+      const got = readAt(fd, this.#kernel.bytes, at, stamp.size, 0, task.path);
+      const after = stampOf(fd, task.path);
+      const changed = !sameStamp(stamp, after) || got !== stamp.size;
+      if (changed && reads < readsMax) {
+        stamp = after;
+        continue;
+      }
+      this.#progress[0]! += got;
+      const own = { ...after, size: got };
+      const warnings = changed ? { warnings: ['torn'] } : {};
+      if (got === 0) return { ...cleared, stamp: own, ...warnings };
+      const x = this.#kernel.hashOf(at, got);
+      const place = await this.#packs.addToGroup(got, x, { stored: task.stored, stamp: own });
+      const extents: number[] = [];
+      addExtent(extents, place, got);
+      return changed || reads > 1 ? { x, extents, stamp: own, ...warnings } : { x, extents };
+    }
+  }
+
+  /** A file of one range, read by this worker alone. */
+  async #whole(task: FileTask, fd: number, stamp: FileStamp): Promise<FileResult> {
+    if (stamp.size > rangeBytes) {
+      // It has grown since the walk saw it; the next run takes it as the large file it has become.
+      throw new BackpackError(
+        'BP_SOURCE_GROWN',
+        `${byteStringToText(task.path)} grew while it was being read`,
+        {
+          kind: 'source',
+          context: { errno: 'EGROWN' },
+        },
+      );
+    }
+    const memory = new SharedArrayBuffer(chainBytes(this.#kernel.hashStateBytes));
+    const chain = new RangeChain(memory);
+    const file = { ...task, stamp };
+    const done = await this.#range({ file, chain: memory, sparse: false }, chain, fd, chain.take(), stamp);
+    return { ...done!.end!, extents: done!.extents };
+  }
+
+  async #range(
+    task: RangesTask,
+    chain: RangeChain,
+    fd: number,
+    range: number,
+    before: FileStamp,
+  ): Promise<{ extents: number[]; end?: Omit<FileResult, 'extents'> } | undefined> {
+    const { file } = task;
+    const { size } = file.stamp;
+    const window = this.#window;
+    const lo = range * rangeBytes;
+    const hi = Math.min(size, lo + rangeBytes);
+    const begin = window.reset(lo);
+    let short = this.#read(task, fd, begin.address, begin.position, hi);
+    window.end = hi;
+    window.scan();
+    if (!(await chain.turn(range))) return undefined;
+    const start = range === 0 ? 0 : chain.start;
+    const cuts: number[] = [];
+    let next = start;
+    for (let index = 0; next < hi; ) {
+      const cut = nextCut(window.candidates, index, next, window.known, size);
+      if (cut === 'more') {
+        const more = Math.min(size, window.end + chunkSizes.normal);
+        short = this.#read(task, fd, window.address(window.end), window.end, more) || short;
+        window.end = more;
+        window.scan();
+        continue;
+      }
+      cuts.push(cut.at);
+      index = cut.next;
+      next = cut.at;
+    }
+    // The last chunk may end beyond the candidates that were needed to find its end.
+    if (next > window.end) {
+      short = this.#read(task, fd, window.address(window.end), window.end, next) || short;
+      window.end = next;
+    }
+    this.#hashTurn(chain, range, start, next);
+    const end = next >= size ? this.#end(fd, file, before, short) : undefined;
+    chain.pass(range, next);
+    const extents = await this.#chunks(task, start, cuts);
+    return end === undefined ? { extents } : { extents, end };
+  }
+
+  /** Continues the file's hash over exactly the bytes that are stored as this range's chunks. */
+  #hashTurn(chain: RangeChain, range: number, start: number, end: number): void {
+    const kernel = this.#kernel;
+    const bytes = kernel.hashStateBytes;
+    if (range === 0) kernel.hashInit(this.#state);
+    else kernel.bytes.set(chain.state.subarray(0, bytes), this.#state);
+    if (end > start) kernel.hashUpdate(this.#state, this.#window.address(start), end - start);
+    chain.state.set(kernel.bytes.subarray(this.#state, this.#state + bytes));
+  }
+
+  #end(fd: number, file: FileTask, before: FileStamp, short: boolean): Omit<FileResult, 'extents'> {
+    const after = stampOf(fd, file.path);
+    const x = this.#kernel.hashHex(this.#state);
+    const own = { ...after, size: file.stamp.size };
+    const warnings = short ? ['torn', 'short'] : ['torn'];
+    if (short || !sameStamp(before, after)) return { x, stamp: own, warnings };
+    return sameStamp(own, file.stamp) ? { x } : { x, stamp: own };
+  }
+
+  /** Reads up to file position `to`; what a shrunken file does not have is zeros. @returns whether it was short */
+  #read(task: RangesTask, fd: number, address: number, position: number, to: number): boolean {
+    const wanted = to - position;
+    const got = readAt(fd, this.#kernel.bytes, address, wanted, position, task.file.path);
+    this.#progress[0]! += got;
+    if (got < wanted) this.#kernel.bytes.fill(0, address + got, address + wanted);
+    return got < wanted;
+  }
+
+  async #chunks(task: RangesTask, start: number, cuts: readonly number[]): Promise<number[]> {
+    const extents: number[] = [];
+    let from = start;
+    for (const cut of cuts) {
+      const address = this.#window.address(from);
+      const length = cut - from;
+      if (this.#kernel.isZero(address, length)) {
+        addZeros(extents, length, task.sparse);
+      } else {
+        addExtent(extents, await this.#packs.addRecord(address, length, task.file, from), length);
+      }
+      from = cut;
+    }
+    return extents;
+  }
+}
+
+/** Adds a chunk to a list of extents; whole records that follow each other become one extent. */
+function addExtent(extents: number[], place: Readonly<ChunkPlace>, length: number): void {
+  const last = extents.length - 5;
+  const follows =
+    place.whole &&
+    last >= 0 &&
+    extents[last] === place.pack &&
+    extents[last + 4] === -1 &&
+    extents[last + 1]! + extents[last + 2]! === place.record;
+  if (follows) {
+    extents[last + 2]! += 1;
+    extents[last + 3]! += length;
+  } else {
+    extents.push(place.pack, place.record, 1, length, place.whole ? -1 : place.offset);
+  }
+}
+
+function addZeros(extents: number[], length: number, hole: boolean): void {
+  const kind = hole ? -1 : -2;
+  const last = extents.length - 5;
+  if (last >= 0 && extents[last] === kind) extents[last + 3]! += length;
+  else extents.push(kind, 0, 0, length, 0);
+}

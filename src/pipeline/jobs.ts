@@ -1,0 +1,58 @@
+/** What the main thread and the backup workers say to each other: plain data that can be posted. */
+import type { ByteString } from '../base/bytes.ts';
+import type { ErrorJson } from '../base/errors.ts';
+import type { FileStamp } from '../source/read-file.ts';
+
+/** A file to be read. */
+export interface FileTask {
+  /** Where to read it. */
+  readonly path: ByteString;
+  /** Its path in the snapshot. */
+  readonly stored: ByteString;
+  readonly stamp: FileStamp;
+}
+
+/** Numbers per extent in {@link FileResult.extents}: pack number (-1 hole, -2 zeros), record, count, length, offset. */
+export const extentFields = 5;
+
+/** What became of a file. */
+export interface FileResult {
+  /** XXH64 of its bytes, 16 hex; empty for a file without bytes or one that failed. */
+  readonly x: string;
+  readonly extents: readonly number[];
+  /** The state that was read, when it is not that of the task. */
+  readonly stamp?: FileStamp;
+  /** `torn`, `short`: what went wrong while reading. */
+  readonly warnings?: readonly string[];
+  /** The file could not be read. */
+  readonly error?: ErrorJson;
+}
+
+/** One large file, read by all workers at once. */
+export interface RangesTask {
+  readonly file: FileTask;
+  /** Shared state of this file, see RangeChain. */
+  readonly chain: SharedArrayBuffer;
+  readonly sparse: boolean;
+}
+
+/** What one worker did of a large file. */
+export interface RangesResult {
+  /** Range number and its extents. */
+  readonly ranges: readonly (readonly [number, readonly number[]])[];
+  /** From the worker that read the last range. */
+  readonly end?: Omit<FileResult, 'extents'>;
+  readonly error?: ErrorJson;
+}
+
+/** A pack that a worker has made durable. */
+export interface PackResult {
+  readonly id: string;
+  readonly sizeBytes: number;
+}
+
+/** All packs of a worker, and their lines for the index. */
+export interface PacksResult {
+  readonly packs: readonly PackResult[];
+  readonly index: string;
+}

@@ -1,0 +1,50 @@
+/** Makes a repository: kit, README.txt, and backpack.json last, which makes it one. */
+import { BackpackError } from '../base/errors.ts';
+import type { KeyFile } from '../format/key-file.ts';
+import { formatMs } from '../format/time.ts';
+import { listAll, type Storage } from '../storage/storage.ts';
+import { kitFiles } from './kit.ts';
+import { formatHint } from './repository.ts';
+
+/**
+ * Checks that a location is empty, or holds only what an interrupted init left behind.
+ * @throws BackpackError BP_REPOSITORY_EXISTS, BP_LOCATION_IN_USE
+ */
+export async function checkFree(storage: Storage, foreign: readonly string[]): Promise<void> {
+  const objects = await listAll(storage, '').catch((error: unknown) => {
+    if ((error as BackpackError).code === 'BP_OBJECT_MISSING') return [];
+    throw error;
+  });
+  const { location } = storage;
+  const isRepository = objects.some(
+    ({ name }) => name === 'backpack.json' || /^(packs|snapshots)\//.test(name),
+  );
+  if (isRepository) {
+    throw new BackpackError('BP_REPOSITORY_EXISTS', `there is a repository at ${location} already`, {
+      kind: 'conflict',
+      hint: `backpack backup PATH --repo ${location}`,
+    });
+  }
+  const left = foreign.filter((name) => !['tmp', 'recover', 'README.txt'].includes(name));
+  if (left.length > 0) {
+    throw new BackpackError(
+      'BP_LOCATION_IN_USE',
+      `${location} is not empty: it holds ${left.slice(0, 3).join(', ')}`,
+      {
+        kind: 'conflict',
+        hint: 'give an empty or new folder',
+      },
+    );
+  }
+}
+
+/** Writes everything that makes an empty location a repository of this key. */
+export async function createRepository(
+  storage: Storage,
+  key: KeyFile & { readonly repo: string },
+  nowMs: number,
+): Promise<void> {
+  for (const { name, bytes } of kitFiles()) await storage.put(name, bytes);
+  const hint = formatHint({ repo: key.repo, keys: [key.keyid], made: formatMs(nowMs) });
+  await storage.put('backpack.json', Buffer.from(hint, 'utf8'));
+}

@@ -1,0 +1,203 @@
+/**
+ * The index: which chunks are in which pack (SPEC, "Index"). A cache, never needed to restore: what it does not
+ * cover is read from the tables of the packs.
+ */
+import { BackpackError } from '../base/errors.ts';
+import { MiB } from '../base/limits.ts';
+import { ContainerReader } from '../container/container-reader.ts';
+import { ContainerWriter, type WriterMemory } from '../container/container-writer.ts';
+import { rootWriter } from '../format/header.ts';
+import { decodeText, linesOf } from '../format/json-lines.ts';
+import { indexName, packName } from '../format/names.ts';
+import { type Catalog, type ChunkPlace, setIdentity } from '../pipeline/catalog.ts';
+import type { PackList } from '../pipeline/pack-list.ts';
+import { isCLine, isPLine } from '../schema/index.ts';
+import { listAll, type ObjectInfo } from '../storage/storage.ts';
+import type { Presence } from './presence.ts';
+import type { Repository } from './repository.ts';
+import { damagedOrThrow } from './snapshots.ts';
+
+/** Head of an index object. */
+const head = '{"backpack":"index","v":1}\n';
+/** More index objects than this are merged. */
+const objectsMax = 64;
+
+/** What loading the index found. */
+export interface IndexState {
+  readonly objects: readonly ObjectInfo[];
+  /** Lines for packs that no index object covers: from their tables. */
+  readonly missing: string;
+}
+
+/**
+ * Fills the catalog with the chunks of all packs that are there and not marked.
+ * @param exclude packs that hold no chunks (meta packs known from snapshots)
+ */
+export async function loadIndex(
+  repository: Repository,
+  presence: Presence,
+  catalog: Catalog,
+  packs: PackList,
+  exclude: ReadonlySet<string>,
+): Promise<IndexState> {
+  const loader = new Loader(repository, presence, catalog, packs);
+  const objects = await listAll(repository.storage, 'index/');
+  for (const object of objects) {
+    try {
+      await loader.object(object);
+    } catch (error) {
+      // A damaged index object is worth nothing and costs nothing: the tables say the same.
+      damagedOrThrow(error);
+    }
+  }
+  const missing: string[] = [];
+  for (const [pack, sizeBytes] of presence.sizes) {
+    if (loader.covered.has(pack) || exclude.has(pack)) continue;
+    try {
+      const lines = await loader.pack(pack, sizeBytes);
+      if (presence.has(pack)) missing.push(lines);
+    } catch (error) {
+      damagedOrThrow(error);
+    }
+  }
+  return { objects, missing: missing.join('') };
+}
+
+class Loader {
+  readonly covered = new Set<string>();
+  readonly #repository: Repository;
+  readonly #presence: Presence;
+  readonly #catalog: Catalog;
+  readonly #packs: PackList;
+  readonly #identity = new Int32Array(7);
+  readonly #place: ChunkPlace = { pack: 0, record: 0, offset: 0, whole: false };
+
+  constructor(repository: Repository, presence: Presence, catalog: Catalog, packs: PackList) {
+    this.#repository = repository;
+    this.#presence = presence;
+    this.#catalog = catalog;
+    this.#packs = packs;
+  }
+
+  async object({ name, sizeBytes }: ObjectInfo): Promise<void> {
+    const reader = await ContainerReader.open(this.#repository.read, name, { sizeBytes });
+    // Another writer's index could poison this one's dedup.
+    if (reader.header.writer !== rootWriter) return;
+    const { dd } = this.#repository.keyring.dedupKeys;
+    let number = -1;
+    let record = -1;
+    let length = 0;
+    for (let i = 0; i < reader.records; i += 1) {
+      for (const line of linesOf(decodeText(await reader.read(i)))) {
+        if (line.startsWith('["C",')) {
+          if (number >= 0) this.#chunk(JSON.parse(line), number, record, length);
+        } else if (line.startsWith('["R",')) {
+          record += 1;
+          length = (JSON.parse(line) as number[])[3]!;
+        } else if (line.startsWith('["P",')) {
+          const value: unknown = JSON.parse(line);
+          if (!isPLine(value)) throw new BackpackError('E_JSON', 'a wrong P line', { kind: 'damaged' });
+          const [, pack, size, packDd] = value;
+          record = -1;
+          const usable = this.#presence.has(pack, size) && packDd === dd && !this.covered.has(pack);
+          number = usable ? this.#packs.add(pack) : -1;
+          this.covered.add(pack);
+        }
+      }
+    }
+  }
+
+  /** Reads a pack's table. @returns its lines for the index */
+  async pack(pack: string, sizeBytes: number): Promise<string> {
+    const reader = await ContainerReader.open(this.#repository.read, packName(pack), {
+      sizeBytes,
+      want: 'all',
+    });
+    const { table } = reader;
+    const usable =
+      this.#presence.has(pack) &&
+      table.dd === this.#repository.keyring.dedupKeys.dd &&
+      reader.header.kind === 'data' &&
+      reader.header.writer === rootWriter;
+    const number = usable ? this.#packs.add(pack) : -1;
+    const lines = [`["P","${pack}",${sizeBytes},"${table.dd}"]\n`];
+    let next = 0;
+    table.lengths.forEach((length, record) => {
+      const offset = table.offsets[record]!;
+      lines.push(`["R",${offset},${table.offsets[record + 1]! - offset - 16},${length}]\n`);
+      for (; next < table.chunks.length && table.chunks[next]!.record === record; next += 1) {
+        const chunk = table.chunks[next]!;
+        const line = ['C', chunk.offset, chunk.length, chunk.xxh64, chunk.g];
+        lines.push(`${JSON.stringify(line)}\n`);
+        if (usable) this.#chunk(line, number, record, length);
+      }
+    });
+    return lines.join('');
+  }
+
+  #chunk(line: unknown, number: number, record: number, recordLength: number): void {
+    if (!isCLine(line)) throw new BackpackError('E_JSON', 'a wrong C line', { kind: 'damaged' });
+    const [, offset, length, xxh64, g] = line;
+    setIdentity(this.#identity, length, Buffer.from(xxh64, 'hex'), Buffer.from(g, 'hex'));
+    const place = this.#place;
+    if (this.#catalog.find(this.#identity, place)) return;
+    place.pack = number;
+    place.record = record;
+    place.offset = offset;
+    place.whole = offset === 0 && length === recordLength;
+    this.#catalog.publish(this.#catalog.add(this.#identity, place));
+  }
+}
+
+/** Writes an index object with these lines. */
+export async function writeIndex(
+  repository: Repository,
+  memory: WriterMemory,
+  id: string,
+  app: string,
+  lines: string,
+): Promise<void> {
+  const { repo, keyring, storage } = repository;
+  const out = await storage.create(indexName(id));
+  const writer = new ContainerWriter(memory, keyring, { kind: 'indx', repo, id, app }, out);
+  const bytes = Buffer.from(head + lines, 'utf8');
+  const { kernel, plain } = memory.codec;
+  for (let from = 0; from < bytes.byteLength; ) {
+    const end = from + MiB >= bytes.byteLength ? bytes.byteLength : bytes.lastIndexOf(10, from + MiB) + 1;
+    kernel.bytes.set(bytes.subarray(from, end), plain);
+    await writer.addRecord(plain, end - from);
+    from = end;
+  }
+  await writer.finish();
+  await writer.commit();
+}
+
+/** Whether so many index objects are there that they should be merged. */
+export function shouldMerge(state: IndexState): boolean {
+  return state.objects.length > objectsMax;
+}
+
+/** All lines of the index objects for packs that are there, one block per pack: what a merged object holds. */
+export async function mergedLines(
+  repository: Repository,
+  state: IndexState,
+  presence: Presence,
+): Promise<string> {
+  const covered = new Set<string>();
+  const lines: string[] = [];
+  for (const { name, sizeBytes } of state.objects) {
+    const reader = await ContainerReader.open(repository.read, name, { sizeBytes });
+    let keep = false;
+    for (let i = 0; i < reader.records; i += 1) {
+      for (const line of linesOf(decodeText(await reader.read(i)))) {
+        if (line.startsWith('["P",')) {
+          const [, pack, size] = JSON.parse(line) as [string, string, number];
+          keep = presence.has(pack, size) && !covered.has(pack);
+          covered.add(pack);
+        }
+        if (keep) lines.push(`${line}\n`);
+      }
+    }
+  }
+  return lines.join('');
+}

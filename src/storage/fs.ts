@@ -1,0 +1,250 @@
+/**
+ * Objects as files below a folder. Publishing (SPEC, "Writing"): temporary file, fsync, link into place, fsync of
+ * every folder made or changed, then acknowledge. A failed fsync is never retried: the file is dropped.
+ */
+import { randomBytes } from 'node:crypto';
+import { close as closeCallback, closeSync, fsync as fsyncCallback, openSync, writevSync } from 'node:fs';
+import { type FileHandle, link, mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { checkObjectName, isObjectName, isReplaceable, type ObjectName } from './object-name.ts';
+import type { ByteRange, ObjectInfo, ObjectWriter, Storage, StorageCapabilities } from './storage.ts';
+import { exists, fromSystemError, notFound, shortRead } from './storage-errors.ts';
+
+const fsync = promisify(fsyncCallback);
+const close = promisify(closeCallback);
+/** Left-over temporary files older than this belong to no running client. */
+const staleMs = 24 * 3600 * 1000;
+
+/** A repository's folder on a local filesystem. */
+export class FsStorage implements Storage {
+  readonly capabilities: StorageCapabilities = { exclusivePut: true, parallelMax: 16 };
+  readonly location: string;
+  readonly #known = new Set<string>();
+
+  /** @param location path of the folder; it is made by the first write when missing. */
+  constructor(location: string) {
+    this.location = location;
+  }
+
+  async put(name: ObjectName, bytes: Uint8Array, options: { exclusive?: boolean } = {}): Promise<ObjectInfo> {
+    const writer = await this.#create(name, !options.exclusive && isReplaceable(name));
+    try {
+      await writer.append([bytes]);
+    } catch (error) {
+      await writer.abort();
+      throw error;
+    }
+    return writer.commit();
+  }
+
+  create(name: ObjectName): Promise<ObjectWriter> {
+    return this.#create(name, false);
+  }
+
+  async get(name: ObjectName, options: { range?: ByteRange; into?: Uint8Array } = {}): Promise<Uint8Array> {
+    checkObjectName(name);
+    let file: FileHandle | undefined;
+    try {
+      file = await open(join(this.location, name), 'r');
+      const offset = options.range?.offset ?? 0;
+      const length = options.range?.length ?? (await file.stat()).size;
+      const into = options.into?.subarray(0, length) ?? Buffer.allocUnsafeSlow(length);
+      let got = 0;
+      while (got < length) {
+        const { bytesRead } = await file.read(into, got, length - got, offset + got);
+        if (bytesRead === 0) throw shortRead(this.location, name, length, got);
+        got += bytesRead;
+      }
+      return into;
+    } catch (error) {
+      throw this.#wrap(error, name);
+    } finally {
+      await file?.close();
+    }
+  }
+
+  async stat(name: ObjectName): Promise<ObjectInfo | undefined> {
+    checkObjectName(name);
+    try {
+      const found = await stat(join(this.location, name));
+      return { name, sizeBytes: found.size, timeMs: found.mtimeMs };
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw this.#wrap(error, name);
+    }
+  }
+
+  async *list(prefix: string): AsyncIterable<ObjectInfo> {
+    const folder = prefix.slice(0, prefix.lastIndexOf('/') + 1);
+    yield* this.#walk(folder, prefix);
+  }
+
+  async delete(name: ObjectName): Promise<void> {
+    checkObjectName(name);
+    try {
+      await unlink(join(this.location, name));
+      await this.#syncFolder(name.slice(0, name.lastIndexOf('/') + 1));
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw this.#wrap(error, name);
+    }
+  }
+
+  /** Removes temporary files that no running client can own any more. Errors are ignored: it is house-keeping. */
+  async sweepTemporary(nowMs: number): Promise<void> {
+    const folder = join(this.location, 'tmp');
+    const names = await readdir(folder).catch(() => []);
+    for (const name of names) {
+      const found = await stat(join(folder, name)).catch(() => undefined);
+      if (found?.isFile() && nowMs - found.mtimeMs > staleMs)
+        await unlink(join(folder, name)).catch(() => {});
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+
+  async *#walk(folder: string, prefix: string): AsyncIterable<ObjectInfo> {
+    let found: { name: string; isDirectory(): boolean }[];
+    try {
+      found = await readdir(join(this.location, folder), { withFileTypes: true });
+    } catch (error) {
+      // A folder that no object was put into yet is an empty listing; anything else is an error, never an end.
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT' && (await this.#rootExists())) return;
+      throw this.#wrap(error, folder);
+    }
+    const key = (entry: (typeof found)[number]): string => entry.name + (entry.isDirectory() ? '/' : '');
+    found.sort((a, b) => (key(a) < key(b) ? -1 : 1));
+    for (const entry of found) {
+      const name = folder + entry.name;
+      if (entry.isDirectory()) {
+        if (name !== 'tmp' && `${name}/`.startsWith(prefix)) yield* this.#walk(`${name}/`, prefix);
+      } else if (name.startsWith(prefix) && isObjectName(name)) {
+        const info = await this.stat(name);
+        if (info !== undefined) yield info;
+      }
+    }
+  }
+
+  async #rootExists(): Promise<boolean> {
+    return stat(this.location).then(
+      (found) => found.isDirectory(),
+      () => false,
+    );
+  }
+
+  async #create(name: ObjectName, replace: boolean): Promise<ObjectWriter> {
+    checkObjectName(name);
+    const folder = name.slice(0, name.lastIndexOf('/') + 1);
+    const temporary = join(this.location, 'tmp', `${process.pid}-${randomBytes(12).toString('hex')}`);
+    let fd: number;
+    try {
+      await this.#makeFolder('');
+      await this.#makeFolder('tmp/');
+      fd = openSync(temporary, 'wx', 0o600);
+    } catch (error) {
+      throw this.#wrap(error, name);
+    }
+    let sizeBytes = 0;
+    let open = true;
+    const drop = async (): Promise<void> => {
+      if (open) closeSync(fd);
+      open = false;
+      await unlink(temporary).catch(() => {});
+    };
+    return {
+      append: (pieces) => {
+        try {
+          sizeBytes += writeAll(fd, pieces);
+        } catch (error) {
+          throw this.#wrap(error, name);
+        }
+      },
+      commit: async () => {
+        try {
+          await fsync(fd);
+          open = false;
+          await close(fd);
+          await this.#makeFolder(folder);
+          await this.#publish(temporary, name, replace);
+          await this.#syncFolder(folder);
+          return { name, sizeBytes, timeMs: Date.now() };
+        } catch (error) {
+          await drop();
+          throw this.#wrap(error, name);
+        }
+      },
+      abort: drop,
+    };
+  }
+
+  /** Moves a durable temporary file to its name; link fails when the name exists, rename would replace silently. */
+  async #publish(temporary: string, name: ObjectName, replace: boolean): Promise<void> {
+    const target = join(this.location, name);
+    if (replace) return rename(temporary, target);
+    try {
+      await link(temporary, target);
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code !== 'EPERM' && code !== 'ENOTSUP' && code !== 'EOPNOTSUPP' && code !== 'ENOSYS') throw error;
+      if ((await this.stat(name)) !== undefined) throw exists(this.location, name);
+      return rename(temporary, target);
+    }
+    await unlink(temporary);
+  }
+
+  /** Makes a folder and its parents one by one (recursive mkdir hides errors), each made durable in its parent. */
+  async #makeFolder(folder: string): Promise<void> {
+    if (this.#known.has(folder)) return;
+    if (folder === '') {
+      await mkdir(this.location, { recursive: true });
+    } else {
+      const parent = folder.slice(0, folder.lastIndexOf('/', folder.length - 2) + 1);
+      await this.#makeFolder(parent);
+      try {
+        await mkdir(join(this.location, folder), 0o700);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      }
+      // Also when it existed: another client may have made it and not have synced it yet.
+      await this.#syncFolder(parent);
+    }
+    this.#known.add(folder);
+  }
+
+  async #syncFolder(folder: string): Promise<void> {
+    const handle = await open(join(this.location, folder), 'r');
+    try {
+      await handle.sync();
+    } finally {
+      await handle.close();
+    }
+  }
+
+  #wrap(error: unknown, name: string): Error {
+    if (error instanceof Error && 'errno' in error) {
+      const wrapped = fromSystemError(error, this.location, name);
+      return wrapped.code === 'BP_OBJECT_MISSING' ? notFound(this.location, name) : wrapped;
+    }
+    return error as Error;
+  }
+}
+
+function writeAll(fd: number, pieces: readonly Uint8Array[]): number {
+  let total = 0;
+  for (const piece of pieces) total += piece.byteLength;
+  let written = writevSync(fd, pieces as Uint8Array[]);
+  // A short write goes on with what is left, never with the bytes already written.
+  for (let skipped = written; written < total; ) {
+    const rest: Uint8Array[] = [];
+    for (const piece of pieces) {
+      if (skipped >= piece.byteLength) skipped -= piece.byteLength;
+      else {
+        rest.push(piece.subarray(skipped));
+        skipped = 0;
+      }
+    }
+    written += writevSync(fd, rest);
+    skipped = written;
+  }
+  return total;
+}

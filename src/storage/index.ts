@@ -1,0 +1,13 @@
+/** The storage contract and the storages that come with the program. */
+export { FsStorage } from './fs.ts';
+export { MemoryStorage } from './memory.ts';
+export { checkObjectName, isObjectName, isReplaceable, type ObjectName } from './object-name.ts';
+export { openStorage, type StorageSpec } from './open.ts';
+export {
+  type ByteRange,
+  listAll,
+  type ObjectInfo,
+  type ObjectWriter,
+  type Storage,
+  type StorageCapabilities,
+} from './storage.ts';

@@ -1,0 +1,72 @@
+/** A storage in memory, for tests and simulations: the reference for the contract. */
+import { checkObjectName, type ObjectName } from './object-name.ts';
+import type { ByteRange, ObjectInfo, ObjectWriter, Storage, StorageCapabilities } from './storage.ts';
+import { exists, notFound, shortRead } from './storage-errors.ts';
+
+/** Objects in a Map; {@link MemoryStorage.objects} may be changed by tests to plant faults. */
+export class MemoryStorage implements Storage {
+  readonly capabilities: StorageCapabilities = { exclusivePut: true, parallelMax: 8 };
+  readonly location: string = 'memory';
+  readonly objects: Map<ObjectName, Buffer> = new Map();
+  readonly #times = new Map<ObjectName, number>();
+
+  async put(name: ObjectName, bytes: Uint8Array, options: { exclusive?: boolean } = {}): Promise<ObjectInfo> {
+    checkObjectName(name);
+    if (options.exclusive && this.objects.has(name)) throw exists(this.location, name);
+    return this.#store(name, Buffer.from(bytes));
+  }
+
+  async create(name: ObjectName): Promise<ObjectWriter> {
+    checkObjectName(name);
+    let pieces: Buffer[] = [];
+    return {
+      append: (more) => {
+        for (const piece of more) pieces.push(Buffer.from(piece));
+      },
+      commit: async () => {
+        if (this.objects.has(name)) throw exists(this.location, name);
+        return this.#store(name, Buffer.concat(pieces));
+      },
+      abort: async () => {
+        pieces = [];
+      },
+    };
+  }
+
+  async get(name: ObjectName, options: { range?: ByteRange; into?: Uint8Array } = {}): Promise<Uint8Array> {
+    const found = this.objects.get(name);
+    if (found === undefined) throw notFound(this.location, name);
+    const { offset, length } = options.range ?? { offset: 0, length: found.byteLength };
+    if (offset + length > found.byteLength)
+      throw shortRead(this.location, name, length, found.byteLength - offset);
+    const bytes = found.subarray(offset, offset + length);
+    if (options.into === undefined) return Buffer.from(bytes);
+    options.into.set(bytes);
+    return options.into.subarray(0, length);
+  }
+
+  async stat(name: ObjectName): Promise<ObjectInfo | undefined> {
+    const found = this.objects.get(name);
+    return found && { name, sizeBytes: found.byteLength, timeMs: this.#times.get(name) ?? 0 };
+  }
+
+  async *list(prefix: string): AsyncIterable<ObjectInfo> {
+    for (const name of [...this.objects.keys()].sort()) {
+      const info = name.startsWith(prefix) ? await this.stat(name) : undefined;
+      if (info !== undefined) yield info;
+    }
+  }
+
+  async delete(name: ObjectName): Promise<void> {
+    this.objects.delete(name);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {}
+
+  #store(name: ObjectName, bytes: Buffer): ObjectInfo {
+    const timeMs = Date.now();
+    this.objects.set(name, bytes);
+    this.#times.set(name, timeMs);
+    return { name, sizeBytes: bytes.byteLength, timeMs };
+  }
+}

@@ -1,0 +1,22 @@
+/** From a location to a storage. Each worker thread opens its own from the same location. */
+import { BackpackError } from '../base/errors.ts';
+import { FsStorage } from './fs.ts';
+import type { Storage } from './storage.ts';
+
+/** Where a repository is; plain data, so that it can be given to a worker thread. */
+export interface StorageSpec {
+  readonly location: string;
+}
+
+/**
+ * Opens the storage of a location.
+ * @throws BackpackError BP_LOCATION for a kind of location this version does not know
+ */
+export function openStorage(spec: StorageSpec): Storage {
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\//.exec(spec.location)?.[1];
+  if (scheme === undefined) return new FsStorage(spec.location);
+  throw new BackpackError('BP_LOCATION', `locations of type ${scheme}:// are not supported by this version`, {
+    kind: 'usage',
+    hint: 'give the path of a folder, for example /mnt/usb/backup',
+  });
+}

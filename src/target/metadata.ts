@@ -1,0 +1,41 @@
+/** Owner, mode and times of what is restored. */
+import { fchmodSync, fchownSync, futimesSync, lchownSync, lutimesSync } from 'node:fs';
+
+/** What an entry says about owner, mode and times. */
+export interface Metadata {
+  /** 4 octal digits. */
+  readonly mode: string;
+  /** `<sec>.<9 digits>`. */
+  readonly mtime: string;
+  readonly uid: number | undefined;
+  readonly gid: number | undefined;
+}
+
+/** Only the superuser can give files away. */
+const isRoot: boolean = process.getuid?.() === 0;
+
+/** Sets metadata through an open handle: owner first, because changing it clears setuid. */
+export function setMetadata(fd: number, m: Metadata): void {
+  if (isRoot && m.uid !== undefined && m.gid !== undefined) fchownSync(fd, m.uid, m.gid);
+  fchmodSync(fd, Number.parseInt(m.mode, 8));
+  const time = timeOf(m.mtime);
+  futimesSync(fd, time, time);
+}
+
+/** Sets metadata of a symbolic link (links have no mode). */
+export function setLinkMetadata(path: string | Buffer, m: Metadata): void {
+  if (isRoot && m.uid !== undefined && m.gid !== undefined) lchownSync(path, m.uid, m.gid);
+  const time = timeOf(m.mtime);
+  lutimesSync(path, time, time);
+}
+
+/**
+ * Seconds as Node takes them: a string, because numbers below 0 would silently become the present; microseconds,
+ * because a double could round up the last nanoseconds of a second to the next one.
+ */
+function timeOf(mtime: string): string {
+  const dot = mtime.indexOf('.');
+  const seconds = Number(mtime.slice(0, dot));
+  const fraction = mtime.slice(dot, dot + 7);
+  return seconds < 0 ? String(seconds + Number(`0${fraction}`)) : `${seconds}${fraction}`;
+}
