@@ -11,7 +11,6 @@ export type NameJson = string | readonly [string];
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is looked for
 const controls = /[\x00-\x1f\x7f]/;
-// biome-ignore lint/suspicious/noControlCharactersInRegex: printable ASCII without quote and backslash
 const plain = /^[\x20\x21\x23-\x5b\x5d-\x7e]*$/;
 
 const surrogate = /\p{Surrogate}/u;

@@ -301,7 +301,7 @@ class RestoreRun {
     while (Math.min(...this.#calls) >= callsPerWorker) await this.#settle();
     const index = this.#calls.indexOf(Math.min(...this.#calls));
     this.#call<RestoreOutcome[]>(index, 'files', files, (outcomes) => {
-      outcomes.forEach((outcome, i) => this.#done(files[i]!, outcome));
+      for (const [i, outcome] of outcomes.entries()) this.#done(files[i]!, outcome);
     });
   }
 

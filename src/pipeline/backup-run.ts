@@ -259,7 +259,7 @@ export class BackupRun {
     while (Math.min(...this.#calls) >= callsPerWorker) await this.#settle();
     const index = this.#calls.indexOf(Math.min(...this.#calls));
     this.#call<FileResult[]>(index, 'files', batch.tasks, (results) => {
-      results.forEach((result, i) => batch.finish[i]!(result));
+      for (const [i, result] of results.entries()) batch.finish[i]!(result);
     });
   }
 

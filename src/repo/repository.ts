@@ -1,9 +1,11 @@
 /** An open repository: where it is, and the keys. */
 import { BackpackError } from '../base/errors.ts';
+import { blockBytes } from '../base/limits.ts';
 import { xxh64 } from '../codec/xxhash.ts';
 import { ContainerReader, type ReadContext } from '../container/container-reader.ts';
 import { Keyring } from '../container/keyring.ts';
 import { ReaderMemory } from '../container/reader-memory.ts';
+import { parseHeader } from '../format/header.ts';
 import { parseLine } from '../format/json-lines.ts';
 import type { KeyFile } from '../format/key-file.ts';
 import { shortRepo } from '../format/names.ts';
@@ -77,6 +79,30 @@ async function readHint(storage: Storage): Promise<Hint | string | undefined> {
     return 'backpack.json is damaged';
   }
   return { repo, keys: keys as string[], incompat: incompat as string[] };
+}
+
+/**
+ * The repository id that backpack.json or, without it, any container's header names; not yet verified with a key.
+ * @returns undefined when there is no repository
+ */
+export async function repositoryIdOf(storage: Storage): Promise<string | undefined> {
+  const hint = await readHint(storage);
+  if (typeof hint === 'object') return hint.repo;
+  for (const prefix of ['snapshots/', 'packs/']) {
+    try {
+      for await (const { name, sizeBytes } of storage.list(prefix)) {
+        if (sizeBytes < blockBytes) continue;
+        try {
+          return parseHeader(await storage.get(name, { range: { offset: 0, length: blockBytes } })).repo;
+        } catch {
+          // A damaged header says nothing; the next one may.
+        }
+      }
+    } catch (error) {
+      if ((error as BackpackError).code !== 'BP_OBJECT_MISSING') throw error;
+    }
+  }
+  return undefined;
 }
 
 /** Text of backpack.json: its last key is the XXH64 of everything before it, so that damage is found. */

@@ -1,0 +1,273 @@
+/** `backpack backup`: one snapshot of some paths. */
+import { type BigIntStats, lstatSync } from 'node:fs';
+import { hostname, userInfo } from 'node:os';
+import { byteStringToText } from '../../base/bytes.ts';
+import { BackpackError, isBackpackError } from '../../base/errors.ts';
+import { HeadStore } from '../../config/heads.ts';
+import { expandHome } from '../../config/load.ts';
+import { shortId } from '../../format/names.ts';
+import { comparePaths } from '../../format/path-rules.ts';
+import { type BackupEvent, type BackupSummary, backup as runBackup } from '../../operations/backup.ts';
+import { isBelow } from '../../repo/entries.ts';
+import { rootOf, type Skip, type SourceRoot } from '../../source/walk.ts';
+import { type CommonOptions, type Context, exitCodes } from '../context.ts';
+import { checkHead } from '../head.ts';
+import { Voice } from '../render/output.ts';
+import { Progress } from '../render/progress.ts';
+import { bytes, count, counted, duration, safe } from '../render/text.ts';
+import { type Opened, openFrom, parseThreads, readSettings, type Settings } from '../settings.ts';
+import { makeRepository, shell } from './init.ts';
+
+/** Options of the command. */
+export interface BackupCommandOptions extends CommonOptions {
+  readonly set?: string;
+  readonly tag?: readonly string[];
+  readonly host?: string;
+  readonly threads?: string;
+}
+
+/** Runs the command. @returns the exit code */
+export async function backup(
+  context: Context,
+  paths: readonly string[],
+  options: BackupCommandOptions,
+): Promise<number> {
+  const voice = new Voice(context, options);
+  const general = readSettings(context, options);
+  const set = options.set === undefined ? undefined : general.config.sets?.[options.set];
+  if (options.set !== undefined && set === undefined && paths.length === 0)
+    throw unknownSet(options.set, general);
+  const settings = readSettings(context, options, set);
+  const given = paths.length > 0 ? paths : (set?.paths ?? []).map(expandHome);
+  const roots = rootsOf(given, context.cwd);
+  const { opened, first } = await openOrMake(settings, voice);
+  const { repository } = opened;
+  const skip = skipOwn(settings.location.value, opened.keyPath);
+  const heads = new HeadStore(settings.folders.state);
+  await checkHead(repository, heads);
+  const progress = new Progress(voice, { done: 'read', sent: 'sent' });
+  const counts = { errors: 0, shown: 0 };
+  const threads = options.threads === undefined ? settings.threads?.value : parseThreads(options.threads);
+  let summary: BackupSummary;
+  try {
+    const names = options.set === undefined ? {} : { set: options.set };
+    summary = await runBackup(
+      repository,
+      {
+        roots,
+        skip,
+        host: options.host ?? set?.host ?? hostname(),
+        user: userName(),
+        ...names,
+        tags: [...(set?.tags ?? []), ...(options.tag ?? [])],
+        app: context.app,
+        ...(threads === undefined ? {} : { threads }),
+        signal: context.signal,
+      },
+      (event) => show(voice, progress, counts, event),
+    );
+  } finally {
+    progress.done();
+  }
+  heads.remember(repository.repo, repository.storage.location, { id: summary.snapshotId, seq: summary.seq });
+  report(voice, summary, first === undefined ? '' : firstRun(first));
+  return summary.partial ? exitCodes.incomplete : exitCodes.ok;
+}
+
+/** Roots of the given paths: sorted, one inside another dropped. @throws BackpackError BP_USAGE, BP_SOURCE_MISSING */
+function rootsOf(paths: readonly string[], cwd: string): SourceRoot[] {
+  if (paths.length === 0) {
+    throw new BackpackError('BP_USAGE', 'nothing to back up: no path was given', {
+      kind: 'usage',
+      hint: 'backpack backup PATH...',
+    });
+  }
+  const roots: SourceRoot[] = [];
+  for (const path of paths) {
+    const root = rootOf(path, cwd);
+    try {
+      lstatSync(Buffer.from(root.real, 'latin1'));
+    } catch (error) {
+      throw new BackpackError('BP_SOURCE_MISSING', `cannot back up ${path}: ${(error as Error).message}`, {
+        kind: 'source',
+        cause: error,
+        hint: 'check the path',
+      });
+    }
+    if (root.stored === '' && !lstatSync(Buffer.from(root.real, 'latin1')).isDirectory())
+      throw new TypeError('a root without name must be a folder');
+    roots.push(root);
+  }
+  const kept = roots.filter(
+    (root, i) => !roots.some((other, j) => i !== j && covers(other, root) && (!covers(root, other) || j < i)),
+  );
+  const twice = kept.find((root, i) =>
+    kept.some(
+      (other, j) => i !== j && (isBelow(root.stored, other.stored) || isBelow(other.stored, root.stored)),
+    ),
+  );
+  if (twice !== undefined) {
+    throw new BackpackError(
+      'BP_ROOTS_COLLIDE',
+      `two paths would be stored under the same name ${byteStringToText(twice.stored)}`,
+      {
+        kind: 'usage',
+        hint: 'give absolute paths, or back them up one by one',
+      },
+    );
+  }
+  return kept.sort((a, b) => comparePaths(a.stored, b.stored));
+}
+
+function covers(outer: SourceRoot, inner: SourceRoot): boolean {
+  const below = outer.real === '/' || isBelow(inner.real, outer.real);
+  const rest = inner.real.slice(outer.real === '/' ? 1 : outer.real.length + 1);
+  const stored = [outer.stored, rest].filter((part) => part !== '').join('/');
+  return below && stored === inner.stored;
+}
+
+/** Leaves out the repository and the key file, wherever they lie: they are known by device and inode. */
+function skipOwn(location: string, keyPath: string): Skip {
+  const own = new Map<bigint, { dev: bigint; reason: string }>();
+  const add = (path: string, reason: string): void => {
+    const found = lstatSync(path, { bigint: true, throwIfNoEntry: false });
+    if (found !== undefined) own.set(found.ino, { dev: found.dev, reason });
+  };
+  if (!location.includes('://')) add(location, 'it is the repository');
+  add(keyPath, 'it is the key file');
+  return (stat: BigIntStats) => {
+    const found = own.get(stat.ino);
+    return found !== undefined && found.dev === stat.dev ? found.reason : undefined;
+  };
+}
+
+/** Opens the repository; the default one is made by the very first call. */
+async function openOrMake(
+  settings: Settings,
+  voice: Voice,
+): Promise<{ opened: Opened; first: Opened | undefined }> {
+  try {
+    return { opened: await openFrom(settings), first: undefined };
+  } catch (error) {
+    const missing = isBackpackError(error) && error.code === 'BP_NO_REPOSITORY';
+    if (!missing || settings.location.origin !== 'default') throw error;
+  }
+  const made = await makeRepository(settings);
+  voice.event({
+    type: 'warning',
+    code: 'BP_FIRST_RUN',
+    message: `made the default repository at ${made.location}, its key is ${made.keyPath}`,
+  });
+  const opened = await openFrom(settings);
+  return { opened, first: opened };
+}
+
+function firstRun({ repository, keyPath }: Opened): string {
+  return (
+    '\nThis was the first backup, so a repository was made:\n' +
+    `  repository  ${safe(repository.storage.location)}\n` +
+    `  secret key  ${safe(keyPath)}\n` +
+    '  Keep a copy of the key somewhere else: without it nobody, including you, can read the backup.\n' +
+    '  A backup on the same disk is only a start. For one elsewhere: backpack init /mnt/usb/backup\n'
+  );
+}
+
+function show(
+  voice: Voice,
+  progress: Progress,
+  counts: { errors: number; shown: number },
+  event: BackupEvent,
+): void {
+  if (event.type === 'progress') {
+    const { bytesRead, bytesStored, files, bytes: walked, walked: complete } = event;
+    const total = complete ? walked : null;
+    progress.show({
+      bytesDone: bytesRead,
+      bytesSent: bytesStored,
+      filesDone: files,
+      bytesTotal: total,
+      filesTotal: complete ? files : null,
+    });
+  } else if (event.type === 'source-error') {
+    counts.errors += 1;
+    voice.event({
+      type: 'source-error',
+      path: byteStringToText(event.path),
+      code: event.code,
+      message: event.message,
+    });
+    if (counts.errors <= errorsShown || voice.verbose) {
+      progress.done();
+      voice.warn(`cannot read ${safe(byteStringToText(event.path))} (${event.code})\n`);
+    } else if (counts.errors === errorsShown + 1) {
+      voice.warn('more files could not be read; --verbose names them all\n');
+    }
+  } else if (event.type === 'skipped') {
+    const text = byteStringToText(event.path);
+    voice.event({ type: 'warning', code: 'BP_SKIPPED', message: `left out: ${event.reason}`, path: text });
+    progress.done();
+    voice.say(`left out ${safe(text)}: ${event.reason}\n`);
+  } else {
+    const text = byteStringToText(event.path);
+    voice.event({
+      type: 'warning',
+      code: 'BP_TORN',
+      message: `changed while it was read: ${event.warnings.join(', ')}`,
+      path: text,
+    });
+    voice.warn(`changed while it was read: ${safe(text)}\n`);
+  }
+}
+
+const errorsShown = 10;
+
+function report(voice: Voice, s: BackupSummary, first: string): void {
+  const unread =
+    s.sourceErrors === 0
+      ? ''
+      : `${counted(s.sourceErrors, 'file or folder', 'files or folders')} could not be read\n`;
+  const smaller =
+    s.bytesRead > 0 && s.bytesStored > 0 && s.bytesRead > s.bytesStored
+      ? ` (${(s.bytesRead / s.bytesStored).toFixed(1)}x smaller)`
+      : '';
+  voice.say(
+    `${unread}${counted(s.files, 'file')}, ${bytes(s.bytes)}: new ${count(s.newFiles)}, changed ${count(s.changedFiles)}, unchanged ${count(s.unchangedFiles)}\n` +
+      `Read ${bytes(s.bytesRead)}, stored ${bytes(s.bytesStored)}${smaller} in ${duration(s.elapsedMs)}\n${first}` +
+      `Restore with: backpack restore ${shortId(s.snapshotId)} --to ${shell('restored')}\n`,
+  );
+  voice.result(`Snapshot ${shortId(s.snapshotId)}\n`);
+  voice.event({
+    type: 'summary',
+    command: 'backup',
+    snapshotId: s.snapshotId,
+    shortId: shortId(s.snapshotId),
+    files: s.files,
+    filesNew: s.newFiles,
+    filesChanged: s.changedFiles,
+    filesUnchanged: s.unchangedFiles,
+    bytes: s.bytes,
+    bytesRead: s.bytesRead,
+    stored: s.bytesStored,
+    sourceErrors: s.sourceErrors,
+    partial: s.partial,
+    elapsedMs: s.elapsedMs,
+    exitCode: s.partial ? exitCodes.incomplete : exitCodes.ok,
+  });
+}
+
+function userName(): string {
+  try {
+    return userInfo().username;
+  } catch {
+    return String(process.getuid?.() ?? 'unknown');
+  }
+}
+
+function unknownSet(name: string, settings: Settings): BackpackError {
+  const names = Object.keys(settings.config.sets ?? {}).filter((key) => !key.startsWith('//'));
+  return new BackpackError('BP_SET_UNKNOWN', `no set ${name} in ${settings.configPath}`, {
+    kind: 'config',
+    hint:
+      names.length > 0 ? `sets are: ${names.join(', ')}` : 'give paths, or add the set to the config file',
+  });
+}

@@ -1,0 +1,138 @@
+/** `backpack init`: makes repository, key file and recovery kit. */
+import { existsSync, readdirSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { BackpackError, isBackpackError } from '../../base/errors.ts';
+import { systemClock, systemRandom } from '../../base/ports.ts';
+import { keyIdOf } from '../../codec/kdf.ts';
+import { readKeyBytes, replaceKey, writeNewKey } from '../../config/key-store.ts';
+import { formatKeyFile, type KeyFile, parseKeyFile } from '../../format/key-file.ts';
+import { shortRepo } from '../../format/names.ts';
+import { checkFree, createRepository } from '../../repo/create.ts';
+import { kitFiles, kitSum } from '../../repo/kit.ts';
+import { openStorage } from '../../storage/open.ts';
+import type { CommonOptions, Context } from '../context.ts';
+import { Voice } from '../render/output.ts';
+import { safe } from '../render/text.ts';
+import { defaultKeyPath, readSettings, type Settings } from '../settings.ts';
+
+/** Runs the command. @returns the exit code */
+export async function init(
+  context: Context,
+  location: string | undefined,
+  options: CommonOptions,
+): Promise<number> {
+  const voice = new Voice(context, options);
+  const settings = readSettings(context, location === undefined ? options : { ...options, repo: location });
+  const made = await makeRepository(settings);
+  voice.event({
+    type: 'summary',
+    command: 'init',
+    repositoryId: made.repo,
+    keyId: made.keyid,
+    location: made.location,
+    keyFile: made.keyPath,
+  });
+  voice.result(
+    `Created repository  ${shortRepo(made.repo)}  at ${safe(made.location)}\n` +
+      `Secret key          ${safe(made.keyPath)}   without it nobody, including you, can read the backup\n` +
+      `Recovery kit        ${safe(made.location)}/recover/   specification and scripts: restore without Backpack\n` +
+      'Do now              copy the key file to a safe place that is not this machine\n' +
+      `Next                backpack backup PATH --repo ${shell(made.location)}${made.keyOption}\n`,
+  );
+  return 0;
+}
+
+/** What was made. */
+export interface Made {
+  readonly repo: string;
+  readonly keyid: string;
+  readonly location: string;
+  readonly keyPath: string;
+  /** ` --key FILE` when later commands need it. */
+  readonly keyOption: string;
+}
+
+/**
+ * Makes a repository at the location of the settings. The key is written, durable, before anything else.
+ * @throws BackpackError BP_REPOSITORY_EXISTS, BP_LOCATION_IN_USE, BP_KEY_EXISTS, BP_KEY_NOT_VALID
+ */
+export async function makeRepository(settings: Settings): Promise<Made> {
+  const location = settings.location.value;
+  const storage = openStorage({ location });
+  await checkFree(storage, location.includes('://') || !existsSync(location) ? [] : listFolder(location));
+  const kit = kitSum(kitFiles().at(-1)!.bytes);
+  const given = settings.key?.value;
+  const existing = given !== undefined && existsSync(given) ? readValidKey(given) : undefined;
+  const key = existing ?? newKey(kit);
+  const keyPath = given ?? defaultKeyPath(settings.folders, key.repo);
+  if (existing === undefined) writeNewKey(keyPath, formatKeyFile(key));
+  else if (existing.repoIsKnown && !existing.kit.includes(kit)) addKit(keyPath, kit);
+  await createRepository(storage, key, systemClock.now());
+  return {
+    repo: key.repo,
+    keyid: key.keyid,
+    location,
+    keyPath,
+    keyOption: given === undefined ? '' : ` --key ${shell(given)}`,
+  };
+}
+
+type Named = KeyFile & { readonly repo: string; readonly repoIsKnown: boolean };
+
+function newKey(kit: string): Named {
+  const root = systemRandom.bytes(32);
+  const repo = systemRandom.bytes(16).toString('hex');
+  return {
+    repo,
+    keyid: keyIdOf(root),
+    root,
+    kit: [kit],
+    old: [],
+    dedup: undefined,
+    chunk: undefined,
+    repoIsKnown: true,
+  };
+}
+
+/** A valid key in an existing file is used; anything else there is left alone. */
+function readValidKey(path: string): Named {
+  try {
+    const key = parseKeyFile(readKeyBytes(path));
+    // A raw key names no repository, so this is its first.
+    return {
+      ...key,
+      repo: key.repo ?? systemRandom.bytes(16).toString('hex'),
+      repoIsKnown: key.repo !== undefined,
+    };
+  } catch (error) {
+    if (isBackpackError(error) && error.code === 'BP_KEY_MODE') throw error;
+    throw new BackpackError('BP_KEY_NOT_VALID', `${path} exists and is not a key file; it was left alone`, {
+      kind: 'conflict',
+      cause: error,
+      hint: 'give another path with --key FILE',
+    });
+  }
+}
+
+/** Adds the hash of this version's kit to a key file in text form. */
+function addKit(path: string, kit: string): void {
+  const text = readKeyBytes(path).toString('latin1');
+  const end = text.includes('\r\n') ? '\r\n' : '\n';
+  replaceKey(path, `${text}${text.endsWith('\n') ? '' : end}kit=${kit}${end}`);
+}
+
+function listFolder(location: string): string[] {
+  try {
+    return readdirSync(resolve(location));
+  } catch (error) {
+    throw new BackpackError('BP_LOCATION', `${location} cannot be used: ${(error as Error).message}`, {
+      kind: 'conflict',
+      hint: 'give an empty or new folder',
+    });
+  }
+}
+
+/** A word as it can be typed in a shell. */
+export function shell(word: string): string {
+  return /^[A-Za-z0-9_./:@%+=,-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}

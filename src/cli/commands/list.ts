@@ -1,0 +1,57 @@
+/** `backpack list`: the snapshots. */
+import { byteStringToText } from '../../base/bytes.ts';
+import { HeadStore } from '../../config/heads.ts';
+import { type NameJson, nameFromJson } from '../../format/name-json.ts';
+import { shortId } from '../../format/names.ts';
+import { type CommonOptions, type Context, exitCodes } from '../context.ts';
+import { checkHead } from '../head.ts';
+import { Voice } from '../render/output.ts';
+import { bytes, count, isoTime, safe, table, when } from '../render/text.ts';
+import { openFrom, readSettings } from '../settings.ts';
+
+/** Runs the command. @returns the exit code */
+export async function list(context: Context, options: CommonOptions): Promise<number> {
+  const voice = new Voice(context, options);
+  const settings = readSettings(context, options);
+  const { repository } = await openFrom(settings);
+  const found = await checkHead(repository, new HeadStore(settings.folders.state));
+  const rows: string[][] = [['ID', 'TIME', 'HOST', 'FILES', 'SIZE', 'PATHS']];
+  for (const { id, root } of found.snapshots) {
+    voice.event({
+      type: 'snapshot',
+      snapshotId: id,
+      shortId: shortId(id),
+      seq: root.seq,
+      time: isoTime(root.time),
+      host: root.host,
+      ...(root.set === undefined ? {} : { set: root.set }),
+      tags: root.tags ?? [],
+      roots: root.roots,
+      partial: root.partial,
+      files: root.stats.files,
+      bytes: root.stats.bytes,
+      stored: root.stats.stored,
+    });
+    const roots = root.roots.map((name) => byteStringToText(nameFromJson(name as NameJson)) || '.').join(' ');
+    const notes = [...(root.partial ? ['partial'] : []), ...(root.tags ?? [])]
+      .map((note) => ` [${note}]`)
+      .join('');
+    rows.push([
+      shortId(id),
+      when(root.time),
+      safe(root.host),
+      count(root.stats.files),
+      bytes(root.stats.bytes),
+      safe(roots) + safe(notes),
+    ]);
+  }
+  for (const { name, error } of found.unreadable) {
+    voice.event({ type: 'damage', code: error.code, object: name, message: error.message });
+    voice.warn(`cannot read ${name}: ${safe(error.message)} (${error.code})\n`);
+  }
+  if (found.snapshots.length === 0)
+    voice.say('The repository has no snapshot yet. backpack backup PATH makes one.\n');
+  else voice.result(table(rows));
+  voice.event({ type: 'summary', command: 'list', snapshots: found.snapshots.length });
+  return found.unreadable.length > 0 ? exitCodes.damaged : exitCodes.ok;
+}

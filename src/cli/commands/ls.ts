@@ -1,0 +1,93 @@
+/** `backpack ls`: what is in a snapshot. */
+import { byteStringToText, utf8ToByteString } from '../../base/bytes.ts';
+import { BackpackError } from '../../base/errors.ts';
+import { type NameJson, nameFromJson } from '../../format/name-json.ts';
+import { shortId } from '../../format/names.ts';
+import { entriesOf, isBelow } from '../../repo/entries.ts';
+import {
+  damagedOrThrow,
+  findSnapshot,
+  listSnapshots,
+  loadSnapshot,
+  PageReader,
+} from '../../repo/snapshots.ts';
+import type { PageEntry } from '../../schema/index.ts';
+import { type CommonOptions, type Context, exitCodes } from '../context.ts';
+import { Voice } from '../render/output.ts';
+import { safe, when } from '../render/text.ts';
+import { openFrom, readSettings } from '../settings.ts';
+
+/** Runs the command. @returns the exit code */
+export async function ls(context: Context, wanted: string, options: CommonOptions): Promise<number> {
+  const voice = new Voice(context, options);
+  const { repository } = await openFrom(readSettings(context, options));
+  const { snapshot: name, path } = splitWanted(wanted);
+  const info = findSnapshot(await listSnapshots(repository), name);
+  const snapshot = await loadSnapshot(repository, info);
+  let entries = 0;
+  let damaged = 0;
+  const onPageError = (error: unknown): void => {
+    const found = damagedOrThrow(error);
+    damaged += 1;
+    voice.event({
+      type: 'damage',
+      code: found.code,
+      object: String(found.context['object'] ?? ''),
+      message: found.message,
+    });
+    voice.warn(`a page cannot be read: ${safe(found.message)} (${found.code})\n`);
+  };
+  for await (const { path: at, json, type } of entriesOf(
+    new PageReader(repository),
+    snapshot,
+    path,
+    onPageError,
+  )) {
+    if (!isBelow(at, path)) continue;
+    entries += 1;
+    const line = { path: json.p, kind: type, mtime: json.m ?? '0.000000000', mode: json.o ?? '0000' };
+    const { s, u, g, l, x } = json;
+    voice.event({ type: 'entry', ...line, ...defined({ size: s, uid: u, gid: g, target: l, xxh64: x }) });
+    voice.result(`${row(byteStringToText(at), type, json)}\n`);
+  }
+  if (entries === 0 && path !== '') {
+    throw new BackpackError(
+      'BP_NO_PATH',
+      `${byteStringToText(path)} is not in snapshot ${shortId(info.id)}`,
+      {
+        kind: 'not-found',
+        hint: `backpack ls ${shortId(info.id)} shows what is in it`,
+      },
+    );
+  }
+  voice.event({ type: 'summary', command: 'ls', snapshotId: info.id, entries });
+  return damaged > 0 ? exitCodes.damaged : exitCodes.ok;
+}
+
+/** `SNAPSHOT[:PATH]`; a path may begin with `/` or `./`, as it was given to backup. */
+export function splitWanted(wanted: string): { snapshot: string; path: string } {
+  const colon = wanted.indexOf(':');
+  if (colon < 0) return { snapshot: wanted, path: '' };
+  const parts = wanted.slice(colon + 1).split('/');
+  const path = parts.filter((part) => part !== '' && part !== '.').join('/');
+  return { snapshot: wanted.slice(0, colon) || 'latest', path: utf8ToByteString(path) };
+}
+
+function row(path: string, type: string, json: PageEntry): string {
+  const letter = type === 'f' ? '-' : type;
+  const size = String(json.s ?? '').padStart(14);
+  const target =
+    json.l === undefined ? '' : ` -> ${safe(byteStringToText(nameFromJson(json.l as NameJson)))}`;
+  return `${letter}${rights(json.o ?? '0000')} ${size}  ${when(json.m ?? '0')}  ${safe(path)}${target}`;
+}
+
+function rights(mode: string): string {
+  const bits = Number.parseInt(mode, 8);
+  return [6, 3, 0]
+    .map((shift) => 'rwx'.replace(/./g, (c, i: number) => ((bits >> (shift + 2 - i)) & 1 ? c : '-')))
+    .join('');
+}
+
+function defined(values: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined));
+}

@@ -1,0 +1,75 @@
+/** What a command gets from outside: streams, environment, arguments. Only the command line touches `process`. */
+import type { BackpackError } from '../base/errors.ts';
+
+/** A place to write text to. */
+export interface Output {
+  write(text: string): unknown;
+  readonly isTTY?: boolean;
+  readonly columns?: number;
+}
+
+/** The world of one command. */
+export interface Context {
+  readonly stdout: Output;
+  readonly stderr: Output;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
+  /** Name and version of the program. */
+  readonly app: string;
+  readonly signal: AbortSignal;
+}
+
+/** Options that every command has. */
+export interface CommonOptions {
+  readonly repo?: string;
+  readonly key?: string;
+  readonly config?: string;
+  readonly json?: boolean;
+  readonly quiet?: boolean;
+  readonly verbose?: boolean;
+}
+
+/** Exit codes: part of the contract with scripts. */
+export const exitCodes = {
+  ok: 0,
+  failed: 1,
+  usage: 2,
+  incomplete: 3,
+  damaged: 4,
+  noRepository: 10,
+  conflict: 11,
+  key: 12,
+  storage: 13,
+  space: 14,
+  unsupported: 15,
+  canceled: 130,
+} as const;
+
+/** The exit code of an error. */
+export function exitCodeOf(error: BackpackError): number {
+  switch (error.kind) {
+    case 'usage':
+    case 'config':
+      return exitCodes.usage;
+    case 'not-found':
+      return error.context['repository'] === true ? exitCodes.noRepository : exitCodes.failed;
+    case 'conflict':
+    case 'exists':
+      return exitCodes.conflict;
+    case 'damaged':
+      return exitCodes.damaged;
+    case 'key':
+      return exitCodes.key;
+    case 'storage':
+    case 'network':
+      return exitCodes.storage;
+    case 'space':
+      return exitCodes.space;
+    case 'unsupported':
+      return exitCodes.unsupported;
+    case 'canceled':
+      return exitCodes.canceled;
+    default:
+      return exitCodes.failed;
+  }
+}

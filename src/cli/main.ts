@@ -1,0 +1,63 @@
+#!/usr/bin/env node
+/** Entry of the command line: the only place with streams, environment and exit codes. */
+import { readFileSync } from 'node:fs';
+import { BackpackError, toBackpackError } from '../base/errors.ts';
+import type { CommonOptions, Context } from './context.ts';
+import { buildProgram } from './program.ts';
+import { writeError } from './render/output.ts';
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string;
+};
+
+/** Node starts its inspector on SIGUSR1, which any local user could then reach. */
+process.on('SIGUSR1', () => {});
+
+const abort = new AbortController();
+let signals = 0;
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const) {
+  process.on(signal, () => {
+    signals += 1;
+    if (signals > 1) process.exit(code);
+    process.exitCode = code;
+    abort.abort(
+      new BackpackError('BP_CANCELED', 'stopped by a signal', {
+        kind: 'canceled',
+        hint: 'nothing was lost; the next backup goes on with what is stored',
+      }),
+    );
+  });
+}
+// A reader that closes its end (head) ends the command quietly.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(process.exitCode ?? 0);
+});
+
+const context: Context = {
+  stdout: process.stdout,
+  stderr: process.stderr,
+  env: process.env,
+  cwd: process.cwd(),
+  app: `backpack ${version}`,
+  signal: abort.signal,
+};
+
+try {
+  const program = buildProgram(context, version, (code) => {
+    process.exitCode ??= code;
+  });
+  await program.parseAsync(process.argv);
+} catch (error) {
+  const found = error as { code?: string; exitCode?: number };
+  if (typeof found.code === 'string' && found.code.startsWith('commander.')) {
+    // Help and version are no errors; everything else that the parser refuses is a usage error.
+    process.exitCode = found.exitCode === 0 ? 0 : 2;
+  } else {
+    const json = process.argv.includes('--json');
+    const code = writeError(context, { json } as CommonOptions, toBackpackError(error));
+    process.exitCode ??= code;
+  }
+}

@@ -1,0 +1,116 @@
+/**
+ * Progress: one line that is redrawn at most ten times a second on a terminal, a plain line every 30 seconds
+ * elsewhere, an event every second with --json. Rates are weighted over about 15 seconds; what is not known is null.
+ */
+import { createLogUpdate } from 'log-update';
+import type { Voice } from './output.ts';
+import { bytes, count, duration } from './text.ts';
+
+/** State of a run. */
+export interface ProgressState {
+  readonly bytesDone: number;
+  /** Bytes sent to, or read from, the storage. */
+  readonly bytesSent: number;
+  readonly filesDone: number;
+  readonly bytesTotal: number | null;
+  readonly filesTotal: number | null;
+}
+
+const terminalMs = 100;
+const plainMs = 30_000;
+const jsonMs = 1000;
+const weightMs = 15_000;
+
+/** Draws the progress of one command. */
+export class Progress {
+  readonly #voice: Voice;
+  readonly #words: { readonly done: string; readonly sent: string };
+  readonly #started: number = performance.now();
+  readonly #update: ReturnType<typeof createLogUpdate> | undefined;
+  #last = 0;
+  #seq = 0;
+  #rates = { at: performance.now(), done: 0, sent: 0, doneRate: 0, sentRate: 0 };
+
+  /** @param words what the two rates are called */
+  constructor(voice: Voice, words: { done: string; sent: string }) {
+    this.#voice = voice;
+    this.#words = words;
+    const { stderr } = voice.context;
+    if (!voice.json && !voice.quiet && stderr.isTTY === true) {
+      this.#update = createLogUpdate(stderr as unknown as NodeJS.WritableStream, { showCursor: true });
+    }
+  }
+
+  /** Shows a state, if it is time to. */
+  show(state: ProgressState): void {
+    const now = performance.now();
+    this.#measure(state, now);
+    if (this.#voice.json) {
+      if (now - this.#last < jsonMs) return;
+      this.#seq += 1;
+      const { bytesDone, bytesSent, bytesTotal, filesDone, filesTotal } = state;
+      const elapsedMs = Math.round(now - this.#started);
+      const remainingMs = this.#remainingMs(state);
+      this.#voice.event({
+        type: 'status',
+        seq: this.#seq,
+        elapsedMs,
+        bytesRead: bytesDone,
+        bytesSent,
+        bytesTotal,
+        filesDone,
+        filesTotal,
+        remainingMs,
+      });
+    } else if (this.#update !== undefined) {
+      if (now - this.#last < terminalMs) return;
+      this.#update(this.#line(state).slice(0, (this.#voice.context.stderr.columns || 80) - 1));
+    } else {
+      if (now - Math.max(this.#last, this.#started) < plainMs) return;
+      this.#voice.say(`${this.#line(state)}\n`);
+    }
+    this.#last = now;
+  }
+
+  /** Takes the line away. */
+  done(): void {
+    this.#update?.clear();
+  }
+
+  #measure(state: ProgressState, now: number): void {
+    const r = this.#rates;
+    const passed = now - r.at;
+    if (passed < terminalMs) return;
+    const weight = 1 - Math.exp(-passed / Math.min(weightMs, Math.max(passed, now - this.#started)));
+    const rate = (value: number, before: number, old: number): number =>
+      old + weight * (((value - before) * 1000) / passed - old);
+    this.#rates = {
+      at: now,
+      done: state.bytesDone,
+      sent: state.bytesSent,
+      doneRate: rate(state.bytesDone, r.done, r.doneRate),
+      sentRate: rate(state.bytesSent, r.sent, r.sentRate),
+    };
+  }
+
+  #remainingMs(state: ProgressState): number | null {
+    const { doneRate } = this.#rates;
+    if (state.bytesTotal === null || doneRate < 1) return null;
+    return Math.round((Math.max(0, state.bytesTotal - state.bytesDone) / doneRate) * 1000);
+  }
+
+  #line(state: ProgressState): string {
+    const { bytesDone, bytesTotal, filesDone, filesTotal } = state;
+    const { doneRate, sentRate } = this.#rates;
+    const share =
+      bytesTotal === null || bytesTotal === 0
+        ? ''
+        : `${String(Math.min(100, Math.floor((100 * bytesDone) / bytesTotal))).padStart(3)}%  `;
+    const size = bytesTotal === null ? bytes(bytesDone) : `${bytes(bytesDone)} of ${bytes(bytesTotal)}`;
+    const files =
+      filesTotal === null ? `${count(filesDone)} files` : `${count(filesDone)} of ${count(filesTotal)} files`;
+    const left = this.#remainingMs(state);
+    const remaining = left === null ? '' : `   about ${duration(Math.ceil(left / 1000) * 1000)} left`;
+    return `  ${share}${size}   ${this.#words.done} ${bytes(doneRate)}/s  ${this.#words.sent} ${bytes(sentRate)}/s   ${files}${remaining}`;
+  }
+}

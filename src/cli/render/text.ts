@@ -1,0 +1,57 @@
+/** Numbers and words for people. */
+import prettyBytes from 'pretty-bytes';
+import prettyMs from 'pretty-ms';
+
+/** `2.14 GB` */
+export function bytes(value: number): string {
+  return prettyBytes(value, { maximumFractionDigits: value < 1e6 ? 0 : 2 });
+}
+
+/** `14,006` */
+export function count(value: number): string {
+  return value.toLocaleString('en-US');
+}
+
+/** `1 file`, `14,006 files` */
+export function counted(value: number, one: string, many = `${one}s`): string {
+  return `${count(value)} ${value === 1 ? one : many}`;
+}
+
+/** `21 s` */
+export function duration(ms: number): string {
+  return prettyMs(Math.max(0, ms), ms < 10_000 ? { secondsDecimalDigits: 1 } : { secondsDecimalDigits: 0 });
+}
+
+// biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what is taken out
+const controls = /[\x00-\x1f\x7f-\x9f]/g;
+
+/** A name or message for the terminal: control characters, which could command it, are shown as escapes. */
+export function safe(text: string): string {
+  return text.replace(controls, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
+}
+
+/** Local date and time of a snapshot's `time`. */
+export function when(time: string): string {
+  const date = new Date(Number.parseFloat(time) * 1000);
+  const two = (value: number): string => String(value).padStart(2, '0');
+  return (
+    `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ` +
+    `${two(date.getHours())}:${two(date.getMinutes())}:${two(date.getSeconds())}`
+  );
+}
+
+/** RFC 3339 time of a snapshot's `time`. */
+export function isoTime(time: string): string {
+  return new Date(Number.parseFloat(time) * 1000).toISOString();
+}
+
+/** Rows in columns of their own width; the last column is not padded. */
+export function table(rows: readonly (readonly string[])[]): string {
+  const widths = (rows[0] ?? []).map((_, i) => Math.max(...rows.map((row) => row[i]!.length)));
+  return rows
+    .map(
+      (row) =>
+        `${row.map((cell, i) => (i === row.length - 1 ? cell : cell.padEnd(widths[i]!))).join('  ')}\n`,
+    )
+    .join('');
+}
