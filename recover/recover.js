@@ -68,41 +68,45 @@ const P5 = 0x27d4eb2f165667c5n;
 const rotl = (x, n) => ((x << n) | (x >> (64n - n))) & M64;
 const round64 = (acc, input) => (rotl((acc + input * P2) & M64, 31n) * P1) & M64;
 
-/** The four lanes over whole 32-byte stripes: v = [lo, hi] x 4; lane = rotl(lane + input * P2, 31) * P1. */
-function xxh64Stripes(v, d, from, end) {
-  for (let p = from; p < end; p += 32) {
-    for (let i = 0; i < 8; i += 2) {
-      const q = p + i * 4;
-      let lo = d[q] | (d[q + 1] << 8) | (d[q + 2] << 16) | (d[q + 3] << 24);
-      let hi = d[q + 4] | (d[q + 5] << 8) | (d[q + 6] << 16) | (d[q + 7] << 24);
-      // input * P2: high half of lo * 27d4eb4f in 16-bit steps, then the cross products
-      let l0 = lo & 0xffff;
-      let l1 = lo >>> 16;
+/**
+ * Whole 32-byte stripes (eight words each): lane = rotl(lane + input * P2, 31) * P1. v = [lo, hi] of four
+ * lanes, which do not depend on each other, so each goes through all the words by itself: that is fastest.
+ */
+function xxh64Stripes(v, words, count) {
+  for (let i = 0; i < 8; i += 2) {
+    let laneLo = v[i];
+    let laneHi = v[i + 1];
+    for (let q = i; q < count; q += 8) {
+      const inLo = words[q];
+      // input * P2: high half of inLo * 27d4eb4f in 16-bit steps, then the cross products
+      let l0 = inLo & 0xffff;
+      let l1 = inLo >>> 16;
       let m = (Math.imul(l1, 0xeb4f) >>> 0) + (Math.imul(l0, 0xeb4f) >>> 16);
       let n = (Math.imul(l0, 0x27d4) >>> 0) + (m & 0xffff);
-      hi =
-        Math.imul(l1, 0x27d4) +
-        (m >>> 16) +
-        (n >>> 16) +
-        Math.imul(hi, 0x27d4eb4f) +
-        Math.imul(lo, 0xc2b2ae3d);
+      const cross = Math.imul(words[q + 1], 0x27d4eb4f) + Math.imul(inLo, 0xc2b2ae3d);
+      const hi = (Math.imul(l1, 0x27d4) + (m >>> 16) + (n >>> 16) + cross) | 0;
+      const lo = Math.imul(inLo, 0x27d4eb4f);
       // + lane, with carry
-      lo = (Math.imul(lo, 0x27d4eb4f) >>> 0) + (v[i] >>> 0);
-      hi = (hi + v[i + 1] + (lo > 0xffffffff ? 1 : 0)) | 0;
-      lo |= 0;
+      const sumLo = (lo + laneLo) | 0;
+      const sumHi = (hi + laneHi + (sumLo >>> 0 < lo >>> 0 ? 1 : 0)) | 0;
       // rotl 31, * P1
-      const L = (lo << 31) | (hi >>> 1);
-      const H = (hi << 31) | (lo >>> 1);
+      const L = (sumLo << 31) | (sumHi >>> 1);
+      const H = (sumHi << 31) | (sumLo >>> 1);
       l0 = L & 0xffff;
       l1 = L >>> 16;
       m = (Math.imul(l1, 0xca87) >>> 0) + (Math.imul(l0, 0xca87) >>> 16);
       n = (Math.imul(l0, 0x85eb) >>> 0) + (m & 0xffff);
-      v[i + 1] =
-        Math.imul(l1, 0x85eb) + (m >>> 16) + (n >>> 16) + Math.imul(H, 0x85ebca87) + Math.imul(L, 0x9e3779b1);
-      v[i] = Math.imul(L, 0x85ebca87);
+      const cross1 = Math.imul(H, 0x85ebca87) + Math.imul(L, 0x9e3779b1);
+      laneHi = (Math.imul(l1, 0x85eb) + (m >>> 16) + (n >>> 16) + cross1) | 0;
+      laneLo = Math.imul(L, 0x85ebca87);
     }
+    v[i] = laneLo;
+    v[i + 1] = laneHi;
   }
 }
+const WORDS = new Int32Array(4096);
+const WORD_BYTES = Buffer.from(WORDS.buffer);
+const BIG_ENDIAN = new Uint8Array(Int32Array.of(1).buffer)[0] === 0;
 
 class XXH64 {
   constructor() {
@@ -115,6 +119,16 @@ class XXH64 {
     this.rest = Buffer.alloc(32);
     this.have = 0;
   }
+  /** Whole stripes, at most 16 KiB at a time through the aligned words. */
+  stripes(d, from, end) {
+    for (let p = from; p < end; ) {
+      const n = Math.min(end - p, WORD_BYTES.length);
+      WORD_BYTES.set(d.subarray(p, p + n));
+      if (BIG_ENDIAN) WORD_BYTES.subarray(0, n).swap32();
+      xxh64Stripes(this.lanes, WORDS, n / 4);
+      p += n;
+    }
+  }
   update(d) {
     let p = 0;
     this.total += d.length;
@@ -123,10 +137,10 @@ class XXH64 {
       this.rest.set(d.subarray(0, p), this.have);
       this.have += p;
       if (this.have < 32) return this;
-      xxh64Stripes(this.lanes, this.rest, 0, 32);
+      this.stripes(this.rest, 0, 32);
     }
     const end = p + ((d.length - p) & ~31);
-    xxh64Stripes(this.lanes, d, p, end);
+    this.stripes(d, p, end);
     this.rest.set(d.subarray(end), 0);
     this.have = d.length - end;
     return this;
@@ -2549,8 +2563,9 @@ Exit: 0 done, 1 failed, 2 wrong usage, 3 something could not be restored, 4 dama
 
 const UNSUPPORTED = ['E_MAJOR', 'E_SUITE', 'E_NEED', 'E_FLAG'];
 class Log {
-  constructor(json, result) {
+  constructor(json, result, io) {
     this.json = json;
+    this.io = io;
     this.result = result; // verify: findings are the result and go to stdout
     this.damaged = 0;
     this.unsupported = 0;
@@ -2559,10 +2574,10 @@ class Log {
     this.damage = this.damage.bind(this);
   }
   out(text) {
-    process.stdout.write(`${text}\n`);
+    this.io.out(`${text}\n`);
   }
   note(text) {
-    process.stderr.write(`${text}\n`);
+    this.io.err(`${text}\n`);
   }
   damage(e, p) {
     const once = `${e.code} ${e.where} ${e.message} ${p ? p.toString('latin1') : ''}`;
@@ -2802,12 +2817,18 @@ function ls(repo, snapshot, wanted, log) {
 
 const isEmpty = (dir) =>
   !fs.existsSync(dir) || (fs.statSync(dir).isDirectory() && fs.readdirSync(dir).length === 0);
-function main(argv) {
-  let log = new Log(argv.includes('--json'), false);
+const TERMINAL = { out: (text) => process.stdout.write(text), err: (text) => process.stderr.write(text) };
+
+/** Returns the exit code. */
+function main(argv, io = TERMINAL) {
+  let log = new Log(argv.includes('--json'), false, io);
   try {
     const options = parseArguments(argv);
-    if (options.help) return void process.stdout.write(HELP);
-    log = new Log(options.json, options.verb === 'verify');
+    if (options.help) {
+      io.out(HELP);
+      return 0;
+    }
+    log = new Log(options.json, options.verb === 'verify', io);
     const to = options.to ?? 'recovered';
     if ((options.verb === null || options.verb === 'scan') && !isEmpty(to)) {
       throw new Fatal(
@@ -2847,7 +2868,7 @@ function main(argv) {
         }
       }
     }
-    process.exitCode = log.exit;
+    return log.exit;
   } catch (e) {
     if (!(e instanceof Fatal) && !e.code) throw e;
     const fatal =
@@ -2860,8 +2881,8 @@ function main(argv) {
             e.where ?? 'while working',
             'see --help; verify names all damage',
           );
-    process.stderr.write(`error: ${fatal.message} (${fatal.code})\n  ${fatal.what}\n  next: ${fatal.next}\n`);
-    process.exitCode = fatal.exit === 1 && log.damaged ? log.exit : fatal.exit;
+    io.err(`error: ${fatal.message} (${fatal.code})\n  ${fatal.what}\n  next: ${fatal.next}\n`);
+    return fatal.exit === 1 && log.damaged ? log.exit : fatal.exit;
   }
 }
 
@@ -2905,5 +2926,5 @@ module.exports = {
 };
 if (require.main === module) {
   process.stdout.on('error', () => {}); // `| head` may close the pipe
-  main(process.argv.slice(2));
+  process.exitCode = main(process.argv.slice(2));
 }
