@@ -1109,6 +1109,9 @@ class Repository {
     }
     return c;
   }
+  close() {
+    for (const c of this.open.values()) c.close();
+  }
   /** Section 8, move: what the moved objects say about a pack that is gone. Their union counts. */
   movesOf(id) {
     if (this.moves.has(id)) return this.moves.get(id);
@@ -1320,6 +1323,7 @@ function* pageLines(repo, snapshot, stream, wanted, report) {
       let packs = null;
       let first = null;
       let last = null;
+      let whole = true;
       for (const bytes of linesOf([plain])) {
         try {
           const o = parseLine(bytes);
@@ -1338,13 +1342,14 @@ function* pageLines(repo, snapshot, stream, wanted, report) {
           e.where ??= where;
           if (!packs || !e.code) throw e;
           report(e); // one bad line: the others go on
+          whole = false;
         }
       }
       const order = first?.path.equals(g.first) && last.path.equals(g.last);
       const after = before === null || comparePaths(before, g.first) < (first?.type === '+' ? 1 : 0);
-      if (packs && !order)
+      if (packs && whole && !order)
         report(new Bad('E_ORDER', 'the page does not begin and end as its G line says', where));
-      else if (!after) report(new Bad('E_ORDER', 'the pages are not in order', where));
+      else if (whole && !after) report(new Bad('E_ORDER', 'the pages are not in order', where));
     } catch (e) {
       if (!e.code?.startsWith('E_')) throw e;
       e.where ??= where;
@@ -2822,6 +2827,7 @@ const TERMINAL = { out: (text) => process.stdout.write(text), err: (text) => pro
 /** Returns the exit code. */
 function main(argv, io = TERMINAL) {
   let log = new Log(argv.includes('--json'), false, io);
+  let repo = null;
   try {
     const options = parseArguments(argv);
     if (options.help) {
@@ -2839,7 +2845,9 @@ function main(argv, io = TERMINAL) {
         options.verb ? 'choose another --to DIR' : 'node recover.js ... restore --to DIR',
       );
     }
-    const { repo, key } = openRepository(options, log);
+    const opened = openRepository(options, log);
+    const { key } = opened;
+    repo = opened.repo;
     if (options.verb === 'verify') {
       const { objects, snapshots } = verify(repo, key, log);
       if (log.json) log.out(JSON.stringify({ type: 'summary', objects, snapshots, findings: log.damaged }));
@@ -2883,6 +2891,8 @@ function main(argv, io = TERMINAL) {
           );
     io.err(`error: ${fatal.message} (${fatal.code})\n  ${fatal.what}\n  next: ${fatal.next}\n`);
     return fatal.exit === 1 && log.damaged ? log.exit : fatal.exit;
+  } finally {
+    repo?.close();
   }
 }
 

@@ -8,6 +8,15 @@ import path from 'node:path';
 // biome-ignore lint/suspicious/noExplicitAny: plain JavaScript without types
 export const recover: any = createRequire(import.meta.url)('../../../recover/recover.js');
 
+// biome-ignore lint/suspicious/noExplicitAny: lz4js has no types
+const lz4js: any = createRequire(import.meta.url)('lz4js');
+/** A block packed by lz4js, or null when it does not shrink. */
+export function lz4jsBlock(part: Buffer): Buffer | null {
+  const out = Buffer.alloc(lz4js.compressBound(part.length));
+  const size = lz4js.compressBlock(part, out, 0, part.length, new Uint32Array(1 << 16));
+  return size > 0 ? out.subarray(0, size) : null;
+}
+
 /** A minimal writer of containers for these tests: written from the format, knows nothing of the program. */
 const E = (prk: Buffer, info: string | Buffer) =>
   crypto.createHmac('sha512', prk).update(info).update(Buffer.of(1)).digest();
