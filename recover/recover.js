@@ -104,12 +104,55 @@ function xxh64Stripes(v, words, count) {
     v[i + 1] = laneHi;
   }
 }
-const WORDS = new Int32Array(4096);
+const WORDS = new Int32Array(16384);
 const WORD_BYTES = Buffer.from(WORDS.buffer);
 const BIG_ENDIAN = new Uint8Array(Int32Array.of(1).buffer)[0] === 0;
 
+/**
+ * The same as a WebAssembly module of 224 bytes, about five times as fast; used when it gives the same result.
+ *   (module (memory (export "m") 2)                   lanes at 0, 8, 16, 24; data from 64
+ *     (func (export "stripes") (param $p i32) (param $end i32) (local $v0 i64) ... $v3, $P1, $P2
+ *       load $v0 to $v3
+ *       (loop $next
+ *         for i = 0 to 3: $vi = (i64.mul (i64.rotl (i64.add $vi (i64.mul (i64.load offset=8i $p) $P2)) 31) $P1)
+ *         (br_if $next (i32.lt_u (local.tee $p (i32.add $p 32)) $end)))
+ *       store $v0 to $v3))
+ */
+const WASM = [
+  'AGFzbQEAAAABBgFgAn9/AAMCAQAFAwEAAgcPAgFtAgAHc3RyaXBlcwAACrMBAbABAQZ+QoeVr6+Ytt6bnn8hBkLP1tO+0ser2UIh',
+  'B0EAKQMAIQJBCCkDACEDQRApAwAhBEEYKQMAIQUDQCACIAApAwAgB358Qh+JIAZ+IQIgAyAAKQMIIAd+fEIfiSAGfiEDIAQgACkD',
+  'ECAHfnxCH4kgBn4hBCAFIAApAxggB358Qh+JIAZ+IQUgAEEgaiIAIAFJDQALQQAgAjcDAEEIIAM3AwBBECAENwMAQRggBTcDAAs=',
+].join('');
+const fastStripes = (() => {
+  try {
+    const { m, stripes } = new WebAssembly.Instance(new WebAssembly.Module(Buffer.from(WASM, 'base64')))
+      .exports;
+    const bytes = new Uint8Array(m.buffer);
+    const view = new DataView(m.buffer);
+    const run = (lanes, data) => {
+      for (let i = 0; i < 8; i++) view.setInt32(4 * i, lanes[i], true);
+      bytes.set(data, 64);
+      stripes(64, 64 + data.length);
+      for (let i = 0; i < 8; i++) lanes[i] = view.getInt32(4 * i, true);
+    };
+    const words = Int32Array.from({ length: 64 }, (_, i) => Math.imul(i + 1, 0x9e3779b1));
+    const data = Buffer.alloc(256);
+    words.forEach((w, i) => {
+      data.writeInt32LE(w, 4 * i);
+    });
+    const a = Int32Array.from(words.subarray(0, 8));
+    const b = Int32Array.from(a);
+    run(a, data);
+    xxh64Stripes(b, words, words.length);
+    return a.join() === b.join() ? run : null;
+  } catch {
+    return null; // no WebAssembly here
+  }
+})();
+
 class XXH64 {
-  constructor() {
+  constructor(fast = fastStripes) {
+    this.fast = fast;
     this.total = 0;
     this.lanes = new Int32Array(8);
     [(P1 + P2) & M64, P2, 0n, -P1 & M64].forEach((x, i) => {
@@ -119,14 +162,17 @@ class XXH64 {
     this.rest = Buffer.alloc(32);
     this.have = 0;
   }
-  /** Whole stripes, at most 16 KiB at a time through the aligned words. */
+  /** Whole stripes, at most 64 KiB at a time. */
   stripes(d, from, end) {
-    for (let p = from; p < end; ) {
-      const n = Math.min(end - p, WORD_BYTES.length);
-      WORD_BYTES.set(d.subarray(p, p + n));
-      if (BIG_ENDIAN) WORD_BYTES.subarray(0, n).swap32();
-      xxh64Stripes(this.lanes, WORDS, n / 4);
-      p += n;
+    for (let p = from; p < end; p += WORD_BYTES.length) {
+      const data = d.subarray(p, Math.min(end, p + WORD_BYTES.length));
+      if (this.fast) {
+        this.fast(this.lanes, data);
+        continue;
+      }
+      WORD_BYTES.set(data);
+      if (BIG_ENDIAN) WORD_BYTES.subarray(0, data.length).swap32();
+      xxh64Stripes(this.lanes, WORDS, data.length / 4);
     }
   }
   update(d) {
@@ -1227,29 +1273,13 @@ const is = {
   list: Array.isArray,
   one: (v) => v === 1,
 };
-const ENTRY_KEYS = [
-  // key, form, types for which it is required
-  ['s', 'int', 'f'],
-  ['m', 'time', 'fdlpsbc'],
-  ['c', 'time', ''],
-  ['o', 'mode', 'fdlpsbc'],
-  ['u', 'int', ''],
-  ['g', 'int', ''],
-  ['in', 'decimal', ''],
-  ['hl', 'text', ''],
-  ['un', 'text', ''],
-  ['gn', 'text', ''],
-  ['bt', 'time', ''],
-  ['a', 'time', ''],
-  ['rd', 'device', 'bc'],
-  ['xa', 'list', ''],
-  ['fl', 'text', ''],
-  ['an', 'one', ''],
-  ['w', 'list', ''],
-  ['x', 'hash', ''],
-  ['n', 'int', ''],
-  ['e', 'list', ''],
-];
+// key:form:types for which it is required
+const ENTRY_KEYS = (
+  's:int:f m:time:fdlpsbc c:time: o:mode:fdlpsbc u:int: g:int: in:decimal: hl:text: un:text: gn:text: bt:time: ' +
+  'a:time: rd:device:bc xa:list: fl:text: an:one: w:list: x:hash: n:int: e:list:'
+)
+  .split(' ')
+  .map((k) => k.split(':'));
 /** One line of a page after the first: { path, type, o } with every known key of the right form. */
 function checkEntry(o) {
   check(isObject(o) && Object.keys(o)[0] === 'p', 'E_JSON', 'an entry does not begin with p');
@@ -2896,44 +2926,29 @@ function main(argv, io = TERMINAL) {
   }
 }
 
-module.exports = {
+// the pure parts, for tests
+Object.assign(module.exports, {
+  main,
+  Bad,
+  Repository,
   XXH64,
   xxh64,
   xxh32,
+  fastStripes,
   lz4Block,
   lz4Frame,
-  parseJSON,
-  parseName,
-  parseHeader,
-  parseTrailer,
-  buildTrailer,
+});
+Object.assign(module.exports, {
   parseKey,
-  parseTable,
-  containerKey,
   keyidOf,
-  label,
-  E,
-  x25519,
-  baseSecret,
   unwrapKey,
-  fixOneByte,
+  x25519,
+  parseJSON,
+  linesOf,
   nameBytes,
   checkPath,
-  checkEntry,
-  checkExtent,
-  comparePaths,
-  linesOf,
-  printable,
-  timeForNode,
-  secondsOf,
-  latestOf,
-  Bad,
-  Fatal,
-  Container,
-  Repository,
-  Target,
-  main,
-};
+});
+Object.assign(module.exports, { checkExtent, comparePaths, printable, timeForNode, secondsOf });
 if (require.main === module) {
   process.stdout.on('error', () => {}); // `| head` may close the pipe
   process.exitCode = main(process.argv.slice(2));

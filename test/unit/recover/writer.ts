@@ -93,7 +93,10 @@ export class TestRepository {
   readonly keyFile: string;
   #clock = 1_700_000_000_000;
 
-  constructor(readonly dir = path.join(temporary(), 'repo')) {
+  readonly dir: string;
+
+  constructor(dir = path.join(temporary(), 'repo')) {
+    this.dir = dir;
     fs.mkdirSync(path.join(dir, 'packs'), { recursive: true });
     this.keyFile = path.join(dir, '..', 'key.bin');
     const text = `BACKPACK-KEY 1\nThis file opens the Backpack repository below.\nrepo=${this.repo}\nkeyid=${this.keyid}\nroot=${this.root.toString('hex')}\n`;
