@@ -2931,6 +2931,7 @@ Object.assign(module.exports, {
   main,
   Bad,
   Repository,
+  Target,
   XXH64,
   xxh64,
   xxh32,

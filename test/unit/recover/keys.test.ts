@@ -96,6 +96,9 @@ test('passphrase-wrapped keys, bounds of scrypt', () => {
   const options = ['--passphrase-file', phrase];
   expect(withKey(r, json(), ...options)).toMatchObject({ code: 0, err: '' });
   expect(withKey(r, json())).toMatchObject({ code: 2 });
+  for (const more of [{ N: 2 ** 21 }, { N: 2 ** 14 }, { N: 40000 }, { r: 9 }, { p: 5 }]) {
+    expect(withKey(r, json(more), ...options).err, JSON.stringify(more)).toContain('E_LIMIT');
+  }
   for (const more of [
     { N: 2 ** 21 },
     { N: 2 ** 14 },

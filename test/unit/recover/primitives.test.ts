@@ -122,6 +122,21 @@ test('a changed or cut frame gives E_LZ4 or the same bytes, never others', () =>
   expect(codeOf(() => unpack(Buffer.concat([good, Buffer.of(0)])))).toBe('E_LZ4');
 });
 
+test('a block cannot reach before its begin or beyond its end, a frame needs its header checksum', () => {
+  const block = (...bytes: number[]) => {
+    const out = Buffer.alloc(400, 0x5a);
+    return codeOf(() => recover.lz4Block(Buffer.from(bytes), 0, bytes.length, out, 100, 300));
+  };
+  expect(block(0x10, 97, 1, 0, 0)).toBe('no error');
+  expect(block(0x10, 97, 2, 0, 0)).toBe('E_LZ4');
+  expect(block(0x10, 97, 0, 0, 0)).toBe('E_LZ4');
+  expect(block(0x1f, 97, 1, 0, 180, 0)).toBe('no error');
+  expect(block(0x1f, 97, 1, 0, 181, 0)).toBe('E_LZ4');
+  const bad = frame(Buffer.from('x'));
+  bad[14] = (bad[14] as number) ^ 1;
+  expect(codeOf(() => unpack(bad))).toBe('E_LZ4');
+});
+
 test('random bytes in a block never make the decoder read or write outside', () => {
   fc.assert(
     fc.property(fc.uint8Array({ minLength: 1, maxLength: 200 }), (block) => {

@@ -210,6 +210,42 @@ test('nothing in the target is overwritten or followed', () => {
   expect(fs.readlinkSync(path.join(to, 'link'))).toBe('a/one');
 });
 
+test('the parts that keep a restore inside hold by themselves', () => {
+  const dir = temporary();
+  const target = new recover.Target(dir, () => {});
+  fs.writeFileSync(path.join(dir, 'there'), 'mine');
+  fs.symlinkSync('/', path.join(dir, 'link'));
+  expect(() => target.create(Buffer.from('there'))).toThrow(/EEXIST/);
+  expect(() => target.create(Buffer.from('link'))).toThrow(/EEXIST/);
+  expect(() => target.openFolder(Buffer.from(path.join(dir, 'link')))).toThrow(/ELOOP|ENOTDIR/);
+  expect(() => target.goTo(Buffer.from('a/../../x'))).toThrow(recover.Bad);
+  expect(() => target.goTo(Buffer.from('link/x'))).toThrow('something else');
+  // a folder that is swapped for a link while it is being filled: the open folder is used, not the name
+  const name = target.goTo(Buffer.from('d/file'));
+  const outside = temporary();
+  fs.renameSync(path.join(dir, 'd'), path.join(dir, 'moved'));
+  fs.symlinkSync(outside, path.join(dir, 'd'));
+  if (target.handles) {
+    fs.closeSync(target.create(name));
+    expect([fs.readdirSync(outside), fs.readdirSync(path.join(dir, 'moved'))]).toEqual([[], ['file']]);
+  } else expect(() => target.create(name)).toThrow('replaced');
+  target.finish();
+});
+
+test('folders deeper than may be open at once', () => {
+  const r = new TestRepository();
+  const parts = Array.from({ length: 150 }, (_, i) => `d${i}`);
+  const files: FileSpec[] = parts.map((_, i) => ({ path: parts.slice(0, i + 1).join('/') }));
+  files.push({ path: `${parts.join('/')}/f`, content: Buffer.from('deep') });
+  files.push({ path: `${parts.slice(0, 2).join('/')}/z`, content: Buffer.from('back') });
+  r.snapshot(files);
+  const { code, to, err } = r.restore();
+  expect([code, err]).toEqual([0, '']);
+  expect(fs.readFileSync(path.join(to, ...parts, 'f'), 'utf8')).toBe('deep');
+  expect(fs.readFileSync(path.join(to, 'd0/d1/z'), 'utf8')).toBe('back');
+  expect(fs.statSync(path.join(to, ...parts.slice(0, 100))).mtimeMs).toBe(1_700_000_000_000);
+});
+
 test('large files: partial name first, holes stay holes, damage keeps NAME.damaged', () => {
   const r = new TestRepository();
   const part = crypto.randomBytes(3 << 20);

@@ -44,11 +44,11 @@ export function frame(plain: Buffer, o: FrameOptions = {}): Buffer {
   descriptor[0] = 0x68 | (o.blockSums ? 0x10 : 0) | (o.contentSum ? 4 : 0);
   descriptor[1] = id << 4;
   descriptor.writeUInt32LE(plain.length, 2);
-  const parts = [u32(0x184d2204), descriptor, Buffer.of((recover.xxh32(descriptor) >>> 8) & 255)];
+  const parts: Buffer[] = [u32(0x184d2204), descriptor, Buffer.of((recover.xxh32(descriptor) >>> 8) & 255)];
   for (let p = 0; p < plain.length; p += max) {
-    const raw = plain.subarray(p, p + max);
+    const raw: Buffer = plain.subarray(p, p + max);
     const packed = o.block?.(raw) ?? null;
-    const use = packed && packed.length < raw.length ? packed : raw;
+    const use: Buffer = packed && packed.length < raw.length ? packed : raw;
     parts.push(u32(use === raw ? raw.length | 0x80000000 : use.length), use);
     if (o.blockSums) parts.push(u32(recover.xxh32(use)));
   }
