@@ -437,7 +437,7 @@ function parseWrapped(text, passphrase) {
       'E_NEED',
       15,
       'unknown version or kdf of the wrapped key',
-      `v=${w.v}`,
+      JSON.stringify([w.v, w.kdf]),
       'use a newer recover.js',
     );
   const power = Number.isSafeInteger(w.N) && Number.isInteger(Math.log2(w.N));
@@ -452,7 +452,7 @@ function parseWrapped(text, passphrase) {
       'E_LIMIT',
       12,
       'the scrypt parameters are outside the allowed bounds',
-      `N=${w.N} r=${w.r} p=${w.p}`,
+      JSON.stringify([w.N, w.r, w.p]),
       'try another copy of it',
     );
   const forms = [
@@ -986,7 +986,7 @@ class Container {
       } catch {
         throw e;
       }
-      this.headerDamage = e;
+      e.repaired = true;
       repo.warn(this.name, e, 'the header was rebuilt from the trailer');
       return h;
     }
@@ -1529,7 +1529,7 @@ function checkSnapshotRoot(o, id) {
   check(
     !Array.isArray(incompat) || incompat.length === 0,
     'E_NEED',
-    `needs features not known here: ${incompat}`,
+    `needs features not known here: ${JSON.stringify(incompat)}`,
   );
   return o;
 }
@@ -2385,9 +2385,9 @@ function readConfig(repo) {
   check(
     Array.isArray(incompat) && incompat.length === 0,
     'E_NEED',
-    `the repository needs features not known here: ${incompat}`,
+    `the repository needs features not known here: ${JSON.stringify(incompat)}`,
   );
-  check(!repo.repoId || o.repo === repo.repoId, 'E_REPO', `describes repository ${o.repo}`);
+  check(!repo.repoId || o.repo === repo.repoId, 'E_REPO', `describes repository ${JSON.stringify(o.repo)}`);
   return o;
 }
 /** The recovery kit against SHA256SUMS, and that against the kit= lines of the key (section 4, section 16). */
@@ -2619,7 +2619,7 @@ class Log {
     if (this.said.has(once)) return;
     if (this.said.size < 10000) this.said.add(once);
     this.damaged++;
-    if (UNSUPPORTED.includes(e.code)) this.unsupported++;
+    if (UNSUPPORTED.includes(e.code) && !e.repaired) this.unsupported++;
     const [, object, record] = /^(.*?)(?: (record \d+|table))?$/.exec(e.where ?? '') ?? [];
     const line = this.json
       ? JSON.stringify({
@@ -2825,9 +2825,9 @@ function list(snapshots, log) {
         }),
       );
     } else {
-      const text = (v) => printable(Buffer.from(String(v ?? '-')));
+      const text = (v) => printable(Buffer.from(typeof v === 'string' ? v : JSON.stringify(v ?? '-')));
       log.out(
-        `${shortId(s.id)}  ${dateText(root.time)}  ${text(root.host)}  ${text(root.set)}  ${text(root.stats.files)} files  ${sizeText(Number(root.stats.bytes) || 0)}${state.length ? `  (${state.join('; ')})` : ''}`,
+        `${shortId(s.id)}  ${dateText(root.time)}  ${text(root.host)}  ${text(root.set)}  ${text(root.stats.files)} files  ${sizeText(isInt(root.stats.bytes) ? root.stats.bytes : 0)}${state.length ? `  (${state.join('; ')})` : ''}`,
       );
     }
   }

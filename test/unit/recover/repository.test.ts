@@ -190,7 +190,89 @@ test.each(hostile)('hostile entries stay inside and are reported: %s', (_, files
   expect(fs.readdirSync(path.dirname(to))).toEqual(['out']);
   expect(tree(to)['zz-good']).toBe('good');
   expect(Object.keys(tree(to)).join()).not.toContain('evil');
-  if (tree(to)['a'] !== undefined) expect(expected).toBe('E_ORDER');
+  const kept = tree(to);
+  if (kept['a'] !== undefined) expect(expected).toBe('E_ORDER');
+});
+
+test('any odd value anywhere in the JSON is an error with a code, never a crash', () => {
+  const odd: unknown[] = [
+    null,
+    true,
+    {},
+    [],
+    [{}],
+    -1,
+    1.5,
+    2 ** 60,
+    '',
+    'x',
+    '\u0000',
+    [''],
+    { toString: 1 },
+  ];
+  const run = (r: TestRepository, what: string) => {
+    for (const args of [['ls'], ['list'], ['verify'], ['verify', '--json']])
+      expect([0, 1, 4, 15], what).toContain(r.run(...args).code);
+    expect([0, 1, 3, 4, 15], what).toContain(r.restore().code);
+  };
+  const root = [
+    'id',
+    'seq',
+    'time',
+    'host',
+    'set',
+    'roots',
+    'parents',
+    'prev',
+    'known',
+    'replaces',
+    'partial',
+    'features',
+    'params',
+    'stats',
+    'v',
+    'need',
+  ];
+  const keys = ['p', 't', 's', 'm', 'o', 'u', 'g', 'hl', 'l', 'xa', 'x', 'n', 'e', 'need'];
+  for (const value of odd) {
+    const r = new TestRepository();
+    for (const key of root)
+      r.snapshot([{ path: 'a', content: Buffer.from('x') }], { root: { [key]: value } });
+    r.snapshot([{ path: 'a', content: Buffer.from('x') }], {
+      root: { stats: { files: value, bytes: value }, features: { incompat: value } },
+    });
+    run(r, JSON.stringify(value));
+    for (const t of ['f', 'l']) {
+      const q = new TestRepository();
+      q.snapshot(
+        keys.map((key, i) => ({
+          path: `f${String(i).padStart(2, '0')}`,
+          content: Buffer.from('x'),
+          t,
+          extra: { l: 'x', [key]: value },
+        })),
+      );
+      run(q, JSON.stringify(value));
+    }
+    const table = new TestRepository();
+    for (const line of [
+      '["R",V,1,1]',
+      '["C",0,V,"0","0"]',
+      '["F",V,"a",1,"0.000000000"]',
+      '["F",0,V,1,"0.000000000"]',
+      '["O",V,0,1]',
+      'V',
+      '[V]',
+    ]) {
+      table.container({
+        kind: 'meta',
+        records: [],
+        table: (t) => `${t}${line.replace('V', JSON.stringify(value))}\n`,
+      });
+    }
+    table.snapshot(sample());
+    run(table, JSON.stringify(value));
+  }
 });
 
 test('nothing in the target is overwritten or followed', () => {
