@@ -502,7 +502,7 @@ load_snapshots() {
       elif $f[1]=="snap" and $r.id!=$src then error("E_NAME") else . end
     | [($r.id|id), ($r.seq|int), ($r.time|esc), $f[0], (if $r.partial then 1 else 0 end), $src, ($r.stats.files//0), ($r.stats.bytes//0),
        ($r.host|esc), (if $r.set then $r.set|esc else [$r.roots[]|esc]|join(" ") end), ([$r.replaces[]?|id]|join(" ")),
-       ([$r.known[]?, ($r.prev|strings)|id]|join(" "))] | map(tostring|if .=="" then "-" else . end) | join("\t"))
+       ([$r.known[]?, $r.prev|strings|select(.!="")|id]|join(" "))] | map(tostring|if .=="" then "-" else . end) | join("\t"))
     catch "!\t\(.)\t\($src)"' "$T/rootlines" >"$T/roottab" || quit 4 "E_JSON: cannot read the snapshots"
   while IFS=$TAB read -r a b c _; do
     if [ "$a" = ! ]; then damage "$b snapshot $c"; [ "$b" != E_NEED ] || NEWER=1; fi
