@@ -401,6 +401,14 @@ job() {
   rm -rf "$z"
 }
 
+# tm(time): "@seconds.fraction CCYYMMDDhhmm.SS" for touch
+TIMES='function tm(m, s,f,neg,t,z,e,y,doe,doy,mp,mo,dd,r){split(m,r,".");s=r[1]+0;f=r[2] "";if(m~/^-/)neg=1
+  t=s;z=int(t/86400);if(z*86400>t)z--;t-=z*86400;z+=719468;e=int(z/146097);if(e*146097>z)e--;doe=z-e*146097
+  y=int((doe-int(doe/1460)+int(doe/36524)-int(doe/146096))/365);doy=doe-(365*y+int(y/4)-int(y/100));mp=int((5*doy+2)/153)
+  dd=doy-int((153*mp+2)/5)+1;mo=mp<10?mp+3:mp-9;y+=e*400+(mo<=2)
+  if(neg&&f+0>0){s=s+1;f=sprintf("%09d",1000000000-f);s=(s==0?"-0":sprintf("%.0f",s))} else s=sprintf("%.0f",s)
+  return "@" s "." f " " sprintf("%04d%02d%02d%02d%02d.%02d",y,mo,dd,int(t/3600),int(t/60)%60,t%60)}'
+
 # ---- snapshots ------------------------------------------------------------------------------------------------
 JQLIB='def oct: "\\0" + ([(./64|floor), (./8|floor)%8, .%8] | map(tostring) | add);
 def b64: explode | map(if .>=65 and .<=90 then .-65 elif .>=97 and .<=122 then .-71 elif .>=48 and .<=57 then .+4
@@ -456,6 +464,10 @@ containers() {
      print d "/" $0,k,id >out}' >"$T/bad"
   if [ -s "$T/bad" ]; then cat "$T/bad" >&2; RC=4; fi
 }
+# packs: the same for packs/
+packs() {
+  ( cd -- "$REPO" && for f in packs/*/*.bpk; do [ ! -f "$f" ] || { i=${f##*/}; echo "$f pack ${i%.bpk}"; }; done ) >"$T/need"
+}
 # errors: reports the containers of T/need that could not be opened
 errors() {
   while IFS=' ' read -r p k id; do
@@ -486,8 +498,8 @@ load_snapshots() {
   if [ ! -f "$1" ]; then
     [ -z "$NEWER" ] || quit 15 "the snapshots were made by a newer version"
     [ -z "$WRONG" ] || quit 12 "E_KEY: this key does not open this repository"
-    say "no readable snapshot in snapshots/: looking for copies in packs/"
-    ( cd -- "$REPO" && for f in packs/*/*.bpk; do [ ! -f "$f" ] || { i=${f##*/}; echo "$f pack ${i%.bpk}"; }; done ) >"$T/need"
+    packs
+    [ ! -s "$T/need" ] || damage "E_MISSING: no readable snapshot in snapshots/; looking for the copies in packs/ (forgotten ones look alike)"
     pool copy $(($(wc -l <"$T/need")))
   fi
   for f in "$T/sn"/*.src; do
@@ -507,7 +519,10 @@ load_snapshots() {
   while IFS=$TAB read -r a b c _; do
     if [ "$a" = ! ]; then damage "$b snapshot $c"; [ "$b" != E_NEED ] || NEWER=1; fi
   done <"$T/roottab"
-  grep -v '^!' "$T/roottab" | sort -t "$TAB" -k3,3 -k2,2n -k1,1 >"$T/roottab.s"
+  # a time is seconds and nine digits; people and @DATE read it as a date
+  awk -F "$TAB" -v OFS="$TAB" "$TIMES"'$1=="!"{next} $3~/^-?[0-9]+\.[0-9]+$/{x=tm($3);sub(/^.* /,"",x);split($3,a,".")
+    $3=substr(x,1,4) "-" substr(x,5,2) "-" substr(x,7,2) "T" substr(x,9,2) ":" substr(x,11,2) ":" substr(x,14,2) "." substr(a[2],1,3) "Z"}
+    {print}' "$T/roottab" | sort -t "$TAB" -k3,3 -k2,2n -k1,1 >"$T/roottab.s"
   awk -F "$TAB" -v OFS="$TAB" -v D="$T/dropped" 'BEGIN{while((getline l <D)>0)gone[l]=1}
     {row[++n]=$0; id[n]=$1; key=$4 FS $9 FS $10; m=split($11,r," "); for(i=1;i<=m;i++) rep[key FS r[i]]=1; here[$1]=1
      m=split($12,r," "); for(i=1;i<=m;i++) kn[r[i]]=1}
@@ -518,7 +533,7 @@ load_snapshots() {
   if [ ! -s "$T/snaps" ]; then
     [ -z "$NEWER" ] || quit 15 "the snapshots were made by a newer version"
     [ "$RC" = 0 ] || quit 4 "no snapshot can be read"
-    quit 4 "this repository holds no snapshot"
+    say "this repository holds no snapshot"; [ "$CMD" = list ] || exit 1; exit 0
   fi
 }
 list() {
@@ -549,7 +564,7 @@ choose() {
         for(i=1;i<=n;i++) if(!used[i]){b=best[w[i]];if(!b||seq[i]>seq[b]||(seq[i]==seq[b]&&id[i] "">id[b] ""))best[w[i]]=i}
         for(k in best){i=best[k];if(!win||t[i]>t[win]||(t[i]==t[win]&&id[i] "">id[win] ""))win=i} used[win]=1}
       if(win) print row[win]}' "$T/snaps")
-  [ -n "$line" ] || quit 1 "no snapshot fits $1"
+  [ -n "$line" ] || quit 1 "E_MISSING: no snapshot fits $1"
   case $line in *"$NL"*) quit 2 "several snapshots fit $1" ;; esac
   IFS=$TAB read -r SID seq STIME SWRITER part hid SSRC files bytes host set <<EOF
 $line
@@ -577,6 +592,10 @@ def line($k; $p): if (.need//[])!=[] then "!\tE_NEED\t-" else
 # page N: turns the N-th page into plan lines
 page() {
   [ -f "$S/$1" ] || return 0
+  n=$(($(wc -c <"$S/$1")))
+  if [ "$n" -gt 2097152 ] || { [ "$n" -gt 1048576 ] && [ -n "$(awk 'length($0)>1048575{print 1; exit}' "$S/$1")" ]; }; then
+    echo "$1 E_LIMIT" >"$T/pl/$1.bad"; rm -f "$S/$1"; return
+  fi
   jq -nr --arg p "$WANT" "$JQLIB$PLAN" "$S/$1" >"$T/pl/$1" 2>"$T/pl/$1.e" || {
     CODE=E_JSON; if grep -q E_NEED "$T/pl/$1.e"; then CODE=E_NEED; fi
     echo "$1 $CODE" >"$T/pl/$1.bad"; }
@@ -621,7 +640,15 @@ page_() { page "$(sed -n "$1p" "$T/nums")"; }
 split_plan() {
   rm -rf "$T/b"; mkdir "$T/b"
   for f in dirs links special hard bad; do : >"$T/b/$f"; done
-  awk -F "$TAB" -v OFS="$TAB" -v B="$T/b/" '
+  lost=0; [ ! -s "$T/failed" ] || lost=1
+  printf '%s' "$WANT" >"$T/want"
+  awk -F "$TAB" -v OFS="$TAB" -v B="$T/b/" -v lost="$lost" -v WF="$T/want" '
+    # paths ascend as bytes with / below all others, and the folder of each came before it
+    function raw(s, o,i){ while((i=index(s,"\\"))>0){o=o substr(s,1,i-1) sprintf("%c",substr(s,i+2,1)*64+substr(s,i+3,1)*8+substr(s,i+4,1));s=substr(s,i+5)} return o s}
+    function unordered(s, k,p,i){ k=index(s,"\\")?raw(s):s; gsub("/","\001",k); if(k "" <= last ""&&last!="") return 1; last=k
+      if(lost||s ""==want "") {p=s; sub(/[^\/]*$/,"",p); dir[++top]=p} else { while(top&&index(s,dir[top])!=1) top--
+        p=s; sub(/[^\/]*$/,"",p); if(p!=(top?dir[top]:"")) return 1}
+      if($1=="d") dir[++top]=s "/"; return 0}
     function done(){ if(cur=="") return
       if(!err&&sum!=size) err="E_EXTENT"
       if(err) print err,cur >(B "bad")
@@ -629,7 +656,8 @@ split_plan() {
         if(n>=4096||bytes>=1073741824){close(fl);close(el);next_()} }
       cur="" }
     function next_(){b++;n=0;bytes=0;fl=B b ".f";el=B b ".e";printf "" >fl;printf "" >el}
-    BEGIN{next_()}
+    BEGIN{getline want <WF; next_()}
+    $1!="e"&&$1!="+"&&$1!="!"&&unordered($1=="?"?$3:$2){done(); print "E_ORDER",$1=="?"?$3:$2 >(B "bad"); next}
     $1=="e"{ if(cur=="") next; hole=0
       if($2=="hole") hole=1; else ex[++m]=$2 " " $3 " " $4 " " $5 " " $6 " " sum
       sum+=$5; if($5<1||($2~/^[0-9a-f]/&&length($2)==40&&$4<1)||($4>1&&$6>0)) err="E_EXTENT"; next}
@@ -674,12 +702,6 @@ touch_() { # TIME FILE...: TIME is @seconds, a point, nine digits, and after a s
   esac 2>/dev/null || say "warning: cannot set the time ${tm% *}"
 }
 NOLINK=''
-TIMES='function tm(m, s,f,neg,t,z,e,y,doe,doy,mp,mo,dd,r){split(m,r,".");s=r[1]+0;f=r[2] "";if(m~/^-/)neg=1
-  t=s;z=int(t/86400);if(z*86400>t)z--;t-=z*86400;z+=719468;e=int(z/146097);if(e*146097>z)e--;doe=z-e*146097
-  y=int((doe-int(doe/1460)+int(doe/36524)-int(doe/146096))/365);doy=doe-(365*y+int(y/4)-int(y/100));mp=int((5*doy+2)/153)
-  dd=doy-int((153*mp+2)/5)+1;mo=mp<10?mp+3:mp-9;y+=e*400+(mo<=2)
-  if(neg&&f+0>0){s=s+1;f=sprintf("%09d",1000000000-f);s=(s==0?"-0":sprintf("%.0f",s))} else s=sprintf("%.0f",s)
-  return "@" s "." f " " sprintf("%04d%02d%02d%02d%02d.%02d",y,mo,dd,int(t/3600),int(t/60)%60,t%60)}'
 # place N: attributes and names of one chunk of checked files
 place() {
   cd -- "$S" || return
@@ -802,8 +824,8 @@ EOF
   sum=$(head -c $((size > 512 ? size - 512 : 0)) -- "$path" | xxhsum -H1 2>/dev/null) said=$(tail -c 512 -- "$path" | tr -d '\000' | sed -n 's/^xxh64=//p')
   open_ "$path" "$kind" "$id" || return
   [ "${sum%% *}" = "$said" ] || echo "E_TRAILER $path (its XXH64 does not fit)" >"$T/pk/$id.err"
-  n=$(($(wc -l <"$T/pk/$id.r") - 1)) r=0
-  while [ "$r" -lt "$n" ]; do
+  n=$(($(wc -l <"$T/pk/$id.r") - 1)) r=0 total=$n
+  while [ "$r" -lt "$total" ]; do
     stream "$id" "$T/pk/$id.s" "$r" 16 || { echo "$CODE $path, among records $r to $((r + 15))" >"$T/pk/$id.err"; break; }
     rm -f "$T/pk/$id.s"; r=$((r + 16))
   done
@@ -812,7 +834,7 @@ verify() {
   choose "$WHAT"
   for d in packs:pack snapshots:snap index:indx moved:move gc:mark drop:drop; do
     if [ "$d" = packs:pack ]; then
-      ( cd -- "$REPO" && for f in packs/*/*.bpk; do [ ! -f "$f" ] || { i=${f##*/}; echo "$f pack ${i%.bpk}"; }; done ) >"$T/need"
+      packs
     elif [ "$d" = moved:move ]; then
       ( cd -- "$REPO" && for f in moved/*.bpk; do [ ! -f "$f" ] || { i=${f#moved/*-}; echo "$f move ${i%.bpk}"; }; done ) >"$T/need"
     else containers "${d%:*}" "${d#*:}"; fi
@@ -822,6 +844,13 @@ verify() {
   done
   S=$T/files; mkdir "$S"
   DRY=1; files ''
+  jq -r 'select(type=="array" and .[0]=="K")|"\(.[1]) \(.[2])"' "$T/snap" | while IFS=' ' read -r id size; do
+    p=$REPO/packs/${id%???????????????????????????????????}/$id.bpk
+    [ -f "$p" ] || { [ -f "$T/pk/$id.map" ] || echo "E_MISSING: pack $id of snapshot $SID"; continue; }
+    [ "$size" = $(($(wc -c <"$p"))) ] || echo "E_TRUNC: pack $id has not the size the snapshot names"
+    IFS=' ' read -r w k <"$T/pk/$id.r" && [ "$w" = "$SWRITER" ] || echo "E_WRITER: pack $id of snapshot $SID is of another writer"
+  done >"$T/kbad" 2>/dev/null
+  if [ -s "$T/kbad" ]; then sed 's/^/damaged: /' "$T/kbad" >&2; RC=4; fi
   say "snapshot $SID of $STIME: $GOOD files are whole"
 }
 if [ -z "$CMD" ]; then

@@ -532,7 +532,10 @@ for (const shell of SHELLS) {
       expect(copies.out).toContain(snap.id.slice(12, 20));
       expect(copies.out).not.toContain(later.id.slice(12, 20));
       const found = repo.target();
-      expect(repo.run(shell, ['restore', '--to', found]).status).toBe(3);
+      expect(repo.run(shell, ['restore', '--to', found])).toMatchObject({
+        status: 4,
+        err: expect.stringContaining('E_MISSING: no readable snapshot'),
+      });
       expect(readFileSync(join(found, 'twice')).equals(Buffer.concat([group, whole]))).toBe(true);
     });
 
@@ -617,3 +620,107 @@ for (const shell of SHELLS) {
     });
   });
 }
+
+// ---- the scripts of the printed page -------------------------------------------------------------------------------
+describe.skipIf(!ready)('docs/restore-without-backpack.md', () => {
+  const page = readFileSync(
+    fileURLToPath(new URL('../../docs/restore-without-backpack.md', import.meta.url)),
+    'utf8',
+  );
+  const scripts = mkdtempSync(join(scratch, 'page'));
+  for (const name of ['rec.sh', 'file.sh']) {
+    const code = page.split(`<!-- ${name} -->\n\`\`\`sh\n`)[1]?.split('\n```\n')[0] ?? '';
+    writeFileSync(join(scripts, name), `${code}\n`);
+  }
+  it.each(['auth', 'fast'])(
+    'the scripts print a file of several records (%s), and nothing of a damaged one',
+    (mode) => {
+      const { repo, data } = fixture();
+      const cat = (name: string) =>
+        spawnSync('sh', [join(scripts, 'file.sh'), repo.dir, repo.key, name, mode]);
+      expect(cat('hard1').stdout.equals(group)).toBe(true);
+      expect(cat('twice').stdout.equals(Buffer.concat([group, whole]))).toBe(true);
+      flip(data.file, 512 + 300);
+      const damaged = cat('twice');
+      expect(damaged.status).toBe(4);
+      expect(damaged.stdout).toHaveLength(0);
+      expect(cat('hard1').stdout.equals(group)).toBe(true);
+    },
+  );
+});
+
+// ---- the repositories of test-vectors ------------------------------------------------------------------------------
+/** What the script does not look at: it keeps no memory between runs, and check is stricter than restore. */
+const NOT_LOOKED_AT = [
+  'rollback', // needs the memory of a client
+  'e-extent-chunks', // right bytes, found by check only
+  'e-order-page-entries', // counts and last names of G lines are a hint here
+  'e-order-page-last',
+  'e-writer-pack', // verify reads K lines, restore only the packs it needs
+];
+interface Listed {
+  path: string | [string];
+  type: string;
+  sha256?: string;
+  error?: string;
+}
+const VECTORS = fileURLToPath(new URL('../../test-vectors/repository', import.meta.url));
+const vectors = existsSync(VECTORS) ? readdirSync(VECTORS).filter((name) => name.endsWith('.vec')) : [];
+describe.skipIf(!ready || vectors.length === 0)('recover.sh reads the repositories of test-vectors', () => {
+  it.each(vectors.filter((name) => !NOT_LOOKED_AT.includes(name.replace('.vec', ''))))('%s', (name) => {
+    const bytes = readFileSync(join(VECTORS, name));
+    const end = bytes.indexOf('\n\n');
+    const fields = new Map(
+      bytes
+        .subarray(0, end)
+        .toString()
+        .split('\n')
+        .map((line): [string, string] => {
+          const colon = line.indexOf(':');
+          return [line.slice(0, colon), line.slice(colon + 1).trim()];
+        }),
+    );
+    const home = mkdtempSync(join(scratch, 'v'));
+    writeFileSync(join(home, 'key.bin'), Buffer.from(fields.get('key') ?? '', 'base64'), { mode: 0o600 });
+    mkdirSync(join(home, 'repo/packs'), { recursive: true });
+    for (let at = end + 2; at < bytes.length; ) {
+      const eol = bytes.indexOf(10, at);
+      const [object = '', size] = bytes.subarray(at, eol).toString().split(' ');
+      mkdirSync(dirname(join(home, 'repo', object)), { recursive: true });
+      writeFileSync(join(home, 'repo', object), bytes.subarray(eol + 1, eol + 1 + Number(size)));
+      at = eol + 1 + Number(size);
+    }
+    const run = (...args: string[]) =>
+      spawnSync('sh', [SCRIPT, '--key', join(home, 'key.bin'), '--repo', join(home, 'repo'), ...args], {
+        encoding: 'utf8',
+      });
+    const expected = fields.get('expect') ?? '';
+    const listing = JSON.parse(fields.get('listing') ?? '[]') as Listed[];
+    const list = run('list');
+    if (expected === 'accept' && !fields.has('candidates')) {
+      const shown = list.stdout
+        .split('\n')
+        .filter(Boolean)
+        .map((line) => line.slice(0, 8));
+      const ids = (fields.get('snapshots') ?? '').split(' ').filter((id) => id.length === 40);
+      expect(shown.sort()).toEqual(ids.map((id) => id.slice(12, 20)).sort());
+    }
+    const snapshot = fields.get('snapshot');
+    if (snapshot === undefined) return;
+    const to = join(home, 'to');
+    const latest = fields.get('latest') === snapshot;
+    const { status, stderr } = run('restore', ...(latest ? [] : [snapshot]), '--to', to);
+    if (expected !== 'accept') {
+      expect(status).not.toBe(0);
+      expect(list.stderr + stderr).toContain(expected);
+    } else if (!fields.has('candidates')) expect([0, 3], stderr).toContain(status);
+    for (const { path, type, sha256, error } of listing) {
+      if (type !== 'f') continue;
+      const file = below(to, typeof path === 'string' ? path : Buffer.from(path[0], 'base64'));
+      if (error !== undefined) {
+        expect(existsSync(file)).toBe(false);
+        expect(stderr).toContain(error);
+      } else expect(createHash('sha256').update(readFileSync(file)).digest('hex')).toBe(sha256);
+    }
+  });
+});
