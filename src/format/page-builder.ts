@@ -51,6 +51,8 @@ export type BuiltPage =
 const cutBytes = 64 * KiB;
 const pageBytes = MiB;
 const cutMask = 0x3ff;
+/** Only the lines of one very large entry are spread over pages here; what was measured never is. */
+const renderMax = pageBytes + 128 * KiB;
 /** Extents of one line are split at about this much text. */
 const extentText = 64 * KiB;
 
@@ -152,7 +154,7 @@ function renderPages(items: readonly (NewEntry | KeptEntry)[]): BuiltPage[] {
   };
   for (const item of items) {
     for (const line of 'page' in item ? keptLines(item) : newLines(item)) {
-      if (bytes > 0 && (bytes + line.size > pageBytes || packs.size + line.extents.length > packsPerPageMax))
+      if (bytes > 0 && (bytes + line.size > renderMax || packs.size + line.extents.length > packsPerPageMax))
         close();
       const text = line.render((pack) => indexOf(packs, pack));
       lines.push(text);

@@ -47,7 +47,11 @@ export function invoke(worker: Callable, method: string, argument: unknown): Pro
  */
 export function threadPort(script: URL, options: unknown): WorkerPort {
   // The environment may hold secrets that no worker needs.
-  const worker = new Worker(script, { workerData: options, env: {}, stdin: false });
+  const worker = new Worker(script, {
+    workerData: options,
+    env: {},
+    resourceLimits: { maxYoungGenerationSizeMb: Number(process.env['YG'] ?? 48) },
+  });
   const waiting = new Map<number, { resolve(value: never): void; reject(error: Error): void }>();
   let nextId = 0;
   let dead: BackpackError | undefined;

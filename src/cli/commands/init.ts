@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { BackpackError, isBackpackError } from '../../base/errors.ts';
 import { systemClock, systemRandom } from '../../base/ports.ts';
 import { keyIdOf } from '../../codec/kdf.ts';
+import { HeadStore } from '../../config/heads.ts';
 import { readKeyBytes, replaceKey, writeNewKey } from '../../config/key-store.ts';
 import { formatKeyFile, type KeyFile, parseKeyFile } from '../../format/key-file.ts';
 import { shortRepo } from '../../format/names.ts';
@@ -68,6 +69,7 @@ export async function makeRepository(settings: Settings): Promise<Made> {
   if (existing === undefined) writeNewKey(keyPath, formatKeyFile(key));
   else if (existing.repoIsKnown && !existing.kit.includes(kit)) addKit(keyPath, kit);
   await createRepository(storage, key, systemClock.now());
+  new HeadStore(settings.folders.state).forget(key.repo, storage.location);
   return {
     repo: key.repo,
     keyid: key.keyid,
