@@ -4,23 +4,7 @@ import { dirname, join } from 'node:path';
 import { concat, Random, text } from './lib/bytes.mjs';
 import { keyFile, writerFile } from './lib/keyfile.mjs';
 import { hole, Repository, zeros } from './lib/repository.mjs';
-
-/** Bytes that look like text and compress to about a third. */
-export function words(random, length) {
-  const list = Array.from({ length: 256 }, () =>
-    random.bytes(1 + (random.bytes(1)[0] % 7)).toString('base64url'),
-  );
-  const out = [];
-  let have = 0;
-  while (have < length) {
-    for (const byte of random.bytes(1024)) {
-      const word = `${list[byte]} `;
-      out.push(word);
-      have += word.length;
-    }
-  }
-  return text(out.join('')).subarray(0, length);
-}
+import { words } from './lib/words.mjs';
 
 export function tree(random) {
   const block = words(random, 1200000);

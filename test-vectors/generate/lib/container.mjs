@@ -1,5 +1,5 @@
 // Sections 3 and 5: container = header, sealed records, sealed table, trailer.
-import { concat, text } from './bytes.mjs';
+import { concat, overwrite, text } from './bytes.mjs';
 import { containerKeys, dedupKey, gmac, nonce, seal } from './keys.mjs';
 import { frame, skippable } from './lz4.mjs';
 import { xxh64hex } from './xxh.mjs';
@@ -169,5 +169,15 @@ export function build(spec) {
     xxh64: xxh64hex(above),
   };
   const shown = spec.trailer ? spec.trailer(trailerFields) : trailerFields;
-  return { bytes: concat(above, trailerText(shown, spec.trailerLines)), lines, key, fields: trailerFields };
+  return {
+    bytes: concat(above, trailerText(shown, spec.trailerLines)),
+    lines,
+    tablePlain,
+    fields: trailerFields,
+  };
+}
+
+/** A changed container whose trailer has the XXH64 of the changed bytes. */
+export function fitTrailer(bytes) {
+  return overwrite(bytes, bytes.length - 512 + 376, xxh64hex(bytes.subarray(0, -512)));
 }

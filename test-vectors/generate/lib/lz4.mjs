@@ -55,12 +55,14 @@ function lengthBytes(bytes, length) {
  * blockSize: 65536, 262144, 1048576 or 4194304; raw: store every block; blockChecksum,
  * contentChecksum: write them. The rest makes invalid frames: contentSize (another number, or null to
  * leave the field out), independent: false, dictionary (an id), magic, version, reserved, headerChecksum,
- * blockSum, contentSum (wrong values), end: false (no end mark).
+ * blockSum, contentSum (wrong values), end: false (no end mark), blockCode (block size code), blocks: finished
+ * blocks as [{ bytes, stored: true when not compressed }].
  */
 export function frame(plain, options = {}) {
   const { blockSize = 262144, raw = false, blockChecksum = false, contentChecksum = false } = options;
   const { contentSize = plain.length, independent = true, dictionary = null, end = true } = options;
   const { magic = 0x184d2204, version = 1, reserved = 0, headerChecksum, blockSum, contentSum } = options;
+  const { blockCode = BLOCK_CODE[blockSize], blocks = cut(plain, blockSize, raw) } = options;
   const flg =
     (version << 6) |
     (independent ? 32 : 0) |
@@ -70,21 +72,29 @@ export function frame(plain, options = {}) {
     (reserved << 1) |
     (dictionary === null ? 0 : 1);
   const descriptor = Buffer.concat([
-    Buffer.from([flg, BLOCK_CODE[blockSize] << 4]),
+    Buffer.from([flg, blockCode << 4]),
     contentSize === null ? Buffer.alloc(0) : u64le(contentSize),
     dictionary === null ? Buffer.alloc(0) : u32le(dictionary),
   ]);
   const parts = [u32le(magic), descriptor, Buffer.from([headerChecksum ?? (xxh32(descriptor) >>> 8) & 255])];
-  for (let at = 0; at < plain.length; at += blockSize) {
-    const block = plain.subarray(at, at + blockSize);
-    const packed = raw ? block : compressBlock(block);
-    const stored = packed.length >= block.length ? block : packed;
-    parts.push(u32le(stored === block ? (block.length | 0x80000000) >>> 0 : stored.length), stored);
-    if (blockChecksum) parts.push(u32le(blockSum ?? xxh32(stored)));
+  for (const { bytes, stored } of blocks) {
+    parts.push(u32le(stored ? (bytes.length | 0x80000000) >>> 0 : bytes.length), bytes);
+    if (blockChecksum) parts.push(u32le(blockSum ?? xxh32(bytes)));
   }
   if (end) parts.push(u32le(0));
   if (contentChecksum) parts.push(u32le(contentSum ?? xxh32(plain)));
   return Buffer.concat(parts);
+}
+
+function cut(plain, blockSize, raw) {
+  const blocks = [];
+  for (let at = 0; at < plain.length; at += blockSize) {
+    const block = plain.subarray(at, at + blockSize);
+    const packed = raw ? block : compressBlock(block);
+    const stored = packed.length >= block.length;
+    blocks.push({ bytes: stored ? block : packed, stored });
+  }
+  return blocks;
 }
 
 /** A skippable frame of `size` bytes in all (at least 8). */

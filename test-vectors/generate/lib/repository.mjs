@@ -47,13 +47,17 @@ export class Repository {
     const { bytes, lines } = build({ random: this.random, ...spec, author, id });
     this.objects.set(spec.name ?? objectName(spec.kind, id, spec.old), bytes);
     if (spec.kind === 'data' || spec.kind === 'meta') {
-      this.packs.set(id, { author, size: bytes.length, lines, records: spec.records });
+      this.packs.set(id, { author, kind: spec.kind, size: bytes.length, lines, records: spec.records });
     }
     return id;
   }
 
-  /** Stores the content of regular files and sets s, x and e. Options: target (pack size), frame, cuts, pack. */
-  storeContent(files, author, { target = 67108864, frame, cuts = cutPoints, pack: packSpec } = {}) {
+  /** Stores the content of regular files and sets s, x and e. Options: target (pack size), frame, cuts, group: false, pack. */
+  storeContent(
+    files,
+    author,
+    { target = 67108864, frame, cuts = cutPoints, group = true, pack: packSpec } = {},
+  ) {
     const open = [];
     const current = () => {
       if (!open.length || open.at(-1).size >= target)
@@ -110,7 +114,10 @@ export class Repository {
           ends.forEach((end, i) => {
             const start = ends[i - 1] ?? 0;
             const chunk = part.subarray(start, end);
-            addExtent(entry.e, place(chunk, entry, at + start, ends.length > 1 || chunk.length >= SMALL));
+            addExtent(
+              entry.e,
+              place(chunk, entry, at + start, !group || ends.length > 1 || chunk.length >= SMALL),
+            );
           });
         }
         at += part.length;
@@ -205,15 +212,27 @@ export class Repository {
     };
   }
 
-  /** A new pack with some records of an old one (O lines), and the moved object. */
+  /** A new pack with some records of an old one (O lines), and the moved object.  */
   move(old, ranges, { author = this.owner, newAuthor = author, head = {} } = {}) {
     const from = this.packs.get(old);
     const to = this.newId();
-    const kind = from.kind ?? 'data';
+    const kind = from.kind;
+    const hints = from.lines.filter((line) => line[0] === 'F');
+    const files = [];
+    /** File hints are numbered within one table, so a moved chunk gets a new number and its hint again. */
+    const renumber = (chunk) => {
+      if (chunk.file === undefined) return chunk;
+      const known = files.indexOf(chunk.file);
+      if (known >= 0) return { ...chunk, file: known, hint: undefined };
+      const file = files.push(chunk.file) - 1;
+      return { ...chunk, file, hint: hints[chunk.file].with(1, file) };
+    };
     const records = ranges.flatMap(([first, count]) =>
-      from.records
-        .slice(first, first + count)
-        .map((record, i) => ({ ...record, origin: i === 0 ? ['O', old, first, count] : undefined })),
+      from.records.slice(first, first + count).map((record, i) => ({
+        ...record,
+        chunks: record.chunks?.map(renumber),
+        origin: i === 0 ? ['O', old, first, count] : undefined,
+      })),
     );
     this.put({ author: newAuthor, kind, id: to, records });
     let next = 0;
@@ -230,12 +249,32 @@ export class Repository {
     return { to, moved };
   }
 
-  nameOf(id) {
-    return [...this.objects.keys()].find((one) => one.includes(`${id}.bpk`));
+  /** A new root; K_dedup and K_chunker stay, as after a rotation without a leak. */
+  rotate() {
+    const before = this.owner;
+    this.oldRoots = [before.root, ...(this.oldRoots ?? [])];
+    this.root = this.random.bytes(32);
+    this.owner = new Author({
+      root: this.root,
+      repo: this.repo,
+      kDedup: before.kDedup,
+      kChunker: before.kChunker,
+    });
+    this.keyids.push(this.owner.keyid);
   }
 
-  remove(id) {
-    this.objects.delete(this.nameOf(id));
+  nameOf(id) {
+    return [...this.objects.keys()].find((one) => one.endsWith(`${id}.bpk`));
+  }
+
+  remove(...ids) {
+    for (const id of ids) this.objects.delete(this.nameOf(id));
+  }
+
+  /** Replaces the bytes of an object by change(bytes). */
+  change(id, change) {
+    const name = this.nameOf(id);
+    this.objects.set(name, change(this.objects.get(name)));
   }
 
   mark(ids, why) {
@@ -250,7 +289,7 @@ export class Repository {
   }
 
   /** The readable files at the top. */
-  finish() {
+  finish(more = {}) {
     const head = {
       backpack: 'repository',
       v: 1,
@@ -258,6 +297,7 @@ export class Repository {
       features: { incompat: [], roCompat: [], compat: [] },
       keys: this.keyids,
       made: timeText(1700000000000),
+      ...more,
     };
     const open = JSON.stringify(head).slice(0, -1);
     this.objects.set('README.txt', text(README));
