@@ -522,23 +522,31 @@ export default {
     return { error: { a: 'E_MOVED' } };
   }),
   'e-hash': vector('E_HASH', 'x of one file is wrong', (repo) => {
-    changedPage(repo, (lines) => void (lines[1].x = '0123456789abcdef'));
+    changedPage(repo, (lines) => {
+      lines[1].x = '0123456789abcdef';
+    });
     return { error: { a: 'E_HASH' } };
   }),
   'e-hash-swapped': vector(
     'E_HASH',
     'a page leads to the content of another file of the same length',
     (repo) => {
-      changedPage(repo, (lines) => void (lines[1].e = lines[2].e));
+      changedPage(repo, (lines) => {
+        lines[1].e = lines[2].e;
+      });
       return { error: { a: 'E_HASH' } };
     },
   ),
   'e-extent-record': vector('E_EXTENT', 'a record ordinal the pack does not have', (repo) => {
-    changedPage(repo, (lines) => void (lines[1].e[0][1] = 9));
+    changedPage(repo, (lines) => {
+      lines[1].e[0][1] = 9;
+    });
     return { error: { a: 'E_EXTENT' } };
   }),
   'e-extent-count': vector('E_EXTENT', 'more records than the pack has', (repo) => {
-    changedPage(repo, (lines) => void (lines[1].e = [[0, 0, 9, 13]]));
+    changedPage(repo, (lines) => {
+      lines[1].e = [[0, 0, 9, 13]];
+    });
     return { error: { a: 'E_EXTENT' } };
   }),
   'e-extent-length': vector('E_EXTENT', 'whole records that are not as long as the extent says', (repo) => {
@@ -597,7 +605,9 @@ export default {
     return { error: { a: 'E_TRUNC' } };
   }),
   'e-path': vector('E_PATH', 'a page with the path `../b`', (repo) => {
-    changedPage(repo, (lines) => void (lines[2].p = '../b'));
+    changedPage(repo, (lines) => {
+      lines[2].p = '../b';
+    });
     return { listing: [] };
   }),
   'e-order-link': vector('E_ORDER', 'a file below a symlink', (repo) => {
@@ -605,7 +615,13 @@ export default {
       { p: 'a', t: 'l', l: '/tmp' },
       { p: 'b', t: 'f', content: text('x') },
     ];
-    changedPage(repo, (lines) => void (lines[2].p = 'a/b'), entries);
+    changedPage(
+      repo,
+      (lines) => {
+        lines[2].p = 'a/b';
+      },
+      entries,
+    );
     return { listing: [] };
   }),
   'e-order-across-pages': vector(
