@@ -28,11 +28,11 @@ const tampered = (what, released, index, at) =>
     }),
   });
 
-/** A trailer line that is wrong in `restore` only warns, in `check` is the defect: every record is released. */
+/** A wrong trailer line: a check reports it, a restore may go on and then releases every record. */
 const trailer = (what, lines) =>
   reject('E_TRAILER', what, {
     released: 3,
-    restore: 'accept',
+    restore: 'optional',
     trailer: (fields) => ({ ...fields, ...lines.fields }),
     trailerLines: lines.lines,
   });
@@ -54,8 +54,11 @@ export default {
     sealed: (parts) => ({ ...parts, records: parts.records.toSpliced(1, 1) }),
     trailer: (fields) => ({ ...fields, tblOff: fields.tblOff + 103 }),
   }),
-  'e-trunc-appended': reject('E_TRUNC', 'one byte behind the trailer: no trailer in the last 512 bytes', {
+  'e-extra-appended': reject('E_EXTRA', 'one byte behind the trailer', {
     change: (bytes) => Buffer.concat([bytes, Buffer.from('\n')]),
+  }),
+  'e-extra-appended-100': reject('E_EXTRA', 'a hundred bytes behind the trailer', {
+    change: (bytes) => Buffer.concat([bytes, Buffer.alloc(100, 'x')]),
   }),
   'e-extra-before-trailer': reject('E_EXTRA', 'one byte between table and trailer', {
     sealed: (parts) => ({ ...parts, table: Buffer.concat([parts.table, Buffer.alloc(1)]) }),
@@ -70,6 +73,7 @@ export default {
   'e-trailer-table-grammar': reject('E_TRAILER', 'table= holds letters', {
     trailerLines: { table: `table=${'x'.repeat(16)} ${'x'.repeat(12)}` },
   }),
+  'e-trailer-magic': trailer('the first line of the trailer', { lines: { magic: 'BACKPACK-TRAILER 2' } }),
   'e-trailer-kind': trailer('kind= of the trailer', { fields: { kind: 'meta' } }),
   'e-trailer-repo': trailer('repo= of the trailer', { fields: { repo: 'f'.repeat(32) } }),
   'e-trailer-keyid': trailer('keyid= of the trailer', { fields: { keyid: 'f'.repeat(16) } }),

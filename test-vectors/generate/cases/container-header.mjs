@@ -1,5 +1,5 @@
 // One defect in name, header or key: nothing is released.
-import { hex, objectName, Random, text } from '../lib/bytes.mjs';
+import { hex, objectName, overwrite, Random, text } from '../lib/bytes.mjs';
 import { kemBase, label, writerSecret, x25519Public } from '../lib/keys.mjs';
 import { containerVector, idOf, rewriteHeader } from '../lib/make.mjs';
 
@@ -14,6 +14,13 @@ const reject =
 /** A field changed after key and commitment were made. */
 const changed = (what, change, more = {}) =>
   reject('E_COMMIT', what, () => ({ ...rewriteHeader(change), shown: change, ...more }));
+
+/** A field in upper-case hex, which means the same number and is still not the grammar. */
+const upperCase = (expect, field, more) =>
+  reject(expect, `upper-case digits in ${field}=`, () => ({
+    ...rewriteHeader((read) => ({ [field]: read[field].toUpperCase() })),
+    ...more,
+  }));
 
 const lowOrder = Buffer.from('01'.padEnd(64, '0'), 'hex');
 
@@ -42,16 +49,15 @@ export default {
     headerLines: { note: 'Encrypted backup data. How to read it: README.txt in the top holder.' },
   }),
   'e-magic-pad': reject('E_MAGIC', 'a letter in pad=', { headerLines: { pad: `pad=${'-'.repeat(78)}x` } }),
-  'e-magic-hex': reject('E_MAGIC', 'upper-case digits in writer=', {
-    fields: { writer: '00C0FFEE00C0FFEE' },
+  'e-magic-line-end': reject('E_MAGIC', 'CR instead of LF behind pad=', {
+    change: (bytes) => overwrite(bytes, 439, '\r'),
   }),
-  'e-magic-line-end': reject('E_MAGIC', 'CR instead of LF behind repo=', {
-    change: (bytes) => {
-      const out = Buffer.from(bytes);
-      out[180] = 0x0d;
-      return out;
-    },
-  }),
+  'e-repo-hex': upperCase('E_REPO', 'repo'),
+  'e-key-hex': upperCase('E_KEY', 'keyid'),
+  'e-flag-hex-writer': upperCase('E_FLAG', 'writer', { writer: WRITER }),
+  'e-name-hex-id': upperCase('E_NAME', 'id'),
+  'e-flag-hex-kem': upperCase('E_FLAG', 'kem', { writer: WRITER }),
+  'e-commit-hex': upperCase('E_COMMIT', 'commit'),
   'e-major': reject('E_MAJOR', 'BACKPACK-CONTAINER 2', { headerLines: { magic: 'BACKPACK-CONTAINER 2' } }),
   'e-suite': reject('E_SUITE', 'suite=2', {
     headerLines: { suite: 'suite=2 HKDF-SHA512 AES-256-GCM LZ4-frames' },

@@ -81,6 +81,12 @@ const wrapped =
     };
   };
 
+const lacking = (name) => () => {
+  const lines = keyFile(usual).toString().split('\n');
+  const kept = lines.filter((line) => !line.startsWith(`${name}=`));
+  return keyfile(`no ${name}= line`, text(kept.join('\n')), 'E_KEY');
+};
+
 export default {
   keyid: () => derive('key id of a root', 'keyid', { 'in-root': hex(ROOT), 'out-keyid': keys.keyidOf(ROOT) }),
   'class-keys': () =>
@@ -260,13 +266,9 @@ export default {
       { 'repair-root': hex(ROOT) },
     );
   },
-  'keyfile-no-root': () => {
-    const lines = keyFile(usual)
-      .toString()
-      .split('\n')
-      .filter((line) => !line.startsWith('root='));
-    return keyfile('no root= line', text(lines.join('\n')), 'E_KEY');
-  },
+  'keyfile-no-root': lacking('root'),
+  'keyfile-no-repo': lacking('repo'),
+  'keyfile-no-keyid': lacking('keyid'),
   'keyfile-short-root': () =>
     keyfile(
       'root= of 62 digits',
@@ -280,7 +282,11 @@ export default {
       'E_KEY',
     ),
   'keyfile-version-2': () =>
-    keyfile('first line BACKPACK-KEY 2', text(keyFile(usual).toString().replace('KEY 1', 'KEY 2')), 'E_KEY'),
+    keyfile(
+      'first line BACKPACK-KEY 2',
+      text(keyFile(usual).toString().replace('KEY 1', 'KEY 2')),
+      'E_MAJOR',
+    ),
   'keyfile-too-long': () =>
     keyfile(
       '65,537 bytes',

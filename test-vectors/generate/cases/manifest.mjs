@@ -119,6 +119,11 @@ export default {
     file('line\nbreak'),
     file(Buffer.from([0xc0, 0xaf])),
   ),
+  'names-base64-plain': ok(
+    'base64 of a name that could be a string means the same name',
+    { ...file('a'), p: ['YQ=='] },
+    { ...file('b'), p: ['Yg=='] },
+  ),
   'names-plain': ok(
     'quotes, backslash, spaces and a leading minus are ordinary',
     file(' '),
@@ -259,6 +264,7 @@ export default {
   'e-path-double-slash': bad('E_PATH', 'the path `a//b`', dir('a'), file('a//b')),
   'e-path-slash-end': bad('E_PATH', 'the path `a/`', dir('a/')),
   'e-path-nul': bad('E_PATH', 'a NUL in a base64 path', file(Buffer.from([0x61, 0x00, 0x62]))),
+  'e-path-empty-target': bad('E_PATH', 'a symlink with an empty target', link('a', '')),
   'e-path-base64-dotdot': bad('E_PATH', '`..` as base64', { ...file('a'), p: ['Li4='] }),
   'e-limit-component': bad('E_LIMIT', 'a component of 1,025 bytes', file('n'.repeat(1025))),
   'e-limit-path': () => {
@@ -357,6 +363,24 @@ export default {
   'e-json-mode-octal': bad('E_JSON', 'a mode that is not octal', file('a', 0, undefined, { o: '0698' })),
   'e-json-hash': bad('E_JSON', 'x in upper case', { ...file('a', 5, whole(5)), x: 'ABCDEF0123456789' }),
   'e-json-base64': bad('E_JSON', 'a name that is no base64', { ...file('a'), p: ['*'] }),
+  'e-json-base64-bits': bad('E_JSON', 'base64 with stray bits at the end', { ...file('a'), p: ['YR=='] }),
+  'e-json-base64-padding': bad('E_JSON', 'base64 without its padding', { ...file('a'), p: ['YQ'] }),
+  'e-json-name-control': bad('E_JSON', 'a string name with a control character', {
+    ...file('a'),
+    p: 'a\u0001',
+  }),
+  'e-json-name-delete': bad('E_JSON', 'a string name with U+007F', { ...file('a'), p: 'a\u007f' }),
+  'e-json-time-zero': bad(
+    'E_JSON',
+    'a time with a leading zero',
+    file('a', 0, undefined, { m: '01.000000000' }),
+  ),
+  'e-json-time-minus-zero': bad('E_JSON', 'the time -0', file('a', 0, undefined, { m: '-0.500000000' })),
+  'e-json-time-plus': bad(
+    'E_JSON',
+    'a time with a plus sign',
+    file('a', 0, undefined, { m: '+1.000000000' }),
+  ),
   'e-json-no-p': bad('E_JSON', 'no p', without(dir('a'), 'p')),
   'e-json-no-t': bad('E_JSON', 'no t', without(dir('a'), 't')),
   'e-json-no-m': bad('E_JSON', 'no m', without(dir('a'), 'm')),

@@ -6,7 +6,7 @@ import { Author } from '../lib/keys.mjs';
 import { pageHead } from '../lib/pages.mjs';
 import { hole, Repository, zeros } from '../lib/repository.mjs';
 import * as streams from '../lib/streams.mjs';
-import { collidingPair } from '../lib/xxh.mjs';
+import { collidingPair, xxh64hex } from '../lib/xxh.mjs';
 
 const W = '00c0ffee00c0ffee';
 const V = '00badbad00badbad';
@@ -134,6 +134,27 @@ function crossed(repo, random, change) {
     author: writer,
     ...change(victim),
   });
+}
+
+/** A stream hook: one more K line, of an older pack, and the G lines that count it. */
+const withPack = (repo, id) => (values) => [
+  values[0],
+  ...[...values.filter((line) => line[0] === 'K'), ['K', id, repo.packs.get(id).size]].sort((a, b) =>
+    a[1] < b[1] ? -1 : 1,
+  ),
+  ...values.filter((line) => line[0] === 'G').map((line) => line.with(1, line[1] + 1)),
+];
+
+/** A page with one more file at its end, whose extents are in `pack`. */
+function withFile(page, line, pack) {
+  const [head, ...entries] = page.plain
+    .toString()
+    .trimEnd()
+    .split('\n')
+    .map((one) => JSON.parse(one));
+  const k = head.packs.push(pack) - 1;
+  const file = { ...line, e: line.e.map((one) => one.with(0, k)) };
+  return { ...page, entries: page.entries + 1, last: line.p, plain: ndjson([head, ...entries, file]) };
 }
 
 export default {
@@ -308,21 +329,22 @@ export default {
     ];
     repo.put({ kind: 'indx', records: [{ plain: ndjson(lines) }] });
   }),
-  'index-damaged': ok('an index object with a damaged record', (repo, random) => {
-    repo.backup(tree(random));
-    const index = [...repo.objects.keys()].find((name) => name.startsWith('index/'));
-    repo.objects.set(index, fitTrailer(flip(repo.objects.get(index), 530)));
-  }),
-  'snapshots-gone': vector(
-    'E_MISSING',
-    'snapshots/ is empty: the copies in the meta packs are candidates',
+  'index-damaged': vector(
+    'E_TAG',
+    'an index object with a damaged record: restore does not need it',
     (repo, random) => {
-      const one = repo.backup(tree(random), LITTLE);
-      const two = repo.backup(tree(random, 'second'), LITTLE);
-      repo.remove(one.id, two.id);
-      return { candidates: [one.id, two.id].join(' ') };
+      repo.backup(tree(random));
+      const index = [...repo.objects.keys()].find((name) => name.startsWith('index/'));
+      repo.objects.set(index, fitTrailer(flip(repo.objects.get(index), 530)));
+      return { restore: 'accept' };
     },
   ),
+  'snapshots-gone': ok('snapshots/ is empty: the copies in the meta packs are candidates', (repo, random) => {
+    const one = repo.backup(tree(random), LITTLE);
+    const two = repo.backup(tree(random, 'second'), LITTLE);
+    repo.remove(one.id, two.id);
+    return { latest: 'none', candidates: [one.id, two.id].join(' ') };
+  }),
   'hints-gone': ok('neither README.txt nor backpack.json', (repo, random) => {
     repo.backup(tree(random), LITTLE);
     return { finish: false };
@@ -407,10 +429,10 @@ export default {
     repo.drop([second.id]);
     return { snapshot: first.id, latest: first.id, drop: [second.id], hidden: second.id };
   }),
-  'dropped-all': vector('E_MISSING', 'every snapshot is dropped', (repo, random) => {
+  'dropped-all': ok('every snapshot is dropped', (repo, random) => {
     const { id } = repo.backup(tree(random), LITTLE);
     repo.drop([id]);
-    return { drop: [id], hidden: id, snapshot: null, listing: [] };
+    return { drop: [id], hidden: id, latest: 'none', snapshot: null, listing: [] };
   }),
   'dropped-unknown': ok('a drop object for a snapshot that does not exist', (repo, random) => {
     repo.backup(tree(random), LITTLE);
@@ -684,45 +706,19 @@ export default {
     'E_WRITER',
     'a K line of a write-only writer names a pack of the root',
     (repo, random) => {
-      crossed(repo, random, (victim) => ({
-        stream: (values) => [
-          values[0],
-          ...[
-            ...values.filter((line) => line[0] === 'K'),
-            ['K', victim.packs[0], repo.packs.get(victim.packs[0]).size],
-          ].sort((a, b) => (a[1] < b[1] ? -1 : 1)),
-          ...values.filter((line) => line[0] === 'G').map((line) => line.with(1, line[1] + 1)),
-        ],
-      }));
+      crossed(repo, random, (victim) => ({ stream: withPack(repo, victim.packs[0]) }));
       return { listing: [] };
     },
   ),
   'e-writer-page': vector(
     'E_WRITER',
-    'a page of a write-only writer has an extent in a pack of the root',
+    'K line, page and extent of a write-only writer lead to a pack of the root',
     (repo, random) => {
-      const secret = { p: 'd/b.bin' };
       crossed(repo, random, (victim) => {
-        const { x, s, e } = pageEntries(repo, victim).find((one) => one.p === secret.p);
+        const { x, s, e } = pageEntries(repo, victim).find((one) => one.p === 'd/b.bin');
         const line = { p: 'stolen', t: 'f', s, m: '1700000000.000000000', o: '0644', x, e };
-        return {
-          pages: ([page]) => {
-            const lines = page.plain
-              .toString()
-              .trimEnd()
-              .split('\n')
-              .map((one) => JSON.parse(one));
-            const k = lines[0].packs.push(victim.packs[0]) - 1;
-            return [
-              {
-                ...page,
-                entries: 2,
-                last: 'stolen',
-                plain: ndjson([...lines, { ...line, e: e.map((one) => one.with(0, k)) }]),
-              },
-            ];
-          },
-        };
+        const [pack] = victim.packs;
+        return { pages: ([page]) => [withFile(page, line, pack)], stream: withPack(repo, pack) };
       });
       return { listing: [] };
     },
@@ -739,6 +735,59 @@ export default {
         stream: (values) => [values[0], ...packs, ...values.slice(1), ['G', 1, 0, 2, 'd', 'd/a.txt']],
       });
       return { listing: [] };
+    },
+  ),
+  'e-kind-extent': vector('E_KIND', 'an extent in a meta pack', (repo, random) => {
+    const { meta } = repo.backup([{ p: 'a', t: 'f', content: random.bytes(20) }], ALONE);
+    const [{ plain }] = repo.packs.get(meta).records;
+    const line = {
+      p: 'c',
+      t: 'f',
+      s: plain.length,
+      m: '1700000000.000000000',
+      o: '0644',
+      x: xxh64hex(plain),
+      e: [[0, 0, 1, plain.length]],
+    };
+    repo.backup([{ p: 'b', t: 'd' }], {
+      ...ALONE,
+      pages: ([page]) => [withFile(page, line, meta)],
+      stream: withPack(repo, meta),
+    });
+    return { listing: [] };
+  }),
+  'e-kind-page': vector('E_KIND', 'a G line that leads to a data pack', (repo, random) => {
+    const entries = [{ p: 'a', t: 'f', content: random.bytes(20) }];
+    repo.backup(entries, {
+      ...ALONE,
+      stream: (values) => values.map((line) => (line[0] === 'G' ? line.with(1, 0) : line)),
+    });
+    return { listing: [] };
+  }),
+  'e-order-page-entries': vector('E_ORDER', 'a G line that counts one entry too many', (repo) => {
+    const entries = [{ p: 'a', t: 'd' }];
+    repo.backup(entries, {
+      ...ALONE,
+      stream: (values) => values.map((line) => (line[0] === 'G' ? line.with(3, 2) : line)),
+    });
+    return { listing: [] };
+  }),
+  'e-order-page-last': vector('E_ORDER', 'a G line with another last path than its page', (repo) => {
+    const entries = [{ p: 'a', t: 'd' }];
+    repo.backup(entries, {
+      ...ALONE,
+      stream: (values) => values.map((line) => (line[0] === 'G' ? line.with(5, 'b') : line)),
+    });
+    return { listing: [] };
+  }),
+  'e-hash-chunk': vector(
+    'E_HASH',
+    'the table has a wrong XXH64 for a chunk: check finds it, restore works',
+    (repo, random) => {
+      const table = (lines) =>
+        lines.map((line) => (line[0] === 'C' ? line.with(3, '0123456789abcdef') : line));
+      repo.backup([{ p: 'a', t: 'f', content: random.bytes(20) }], { ...ALONE, pack: { table } });
+      return { restore: 'accept' };
     },
   ),
   rollback: vector(

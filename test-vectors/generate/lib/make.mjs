@@ -44,9 +44,9 @@ export function containerVector(name, spec) {
   };
 }
 
-/** Hooks that change header fields after key and commitment were made from the old ones; the trailer agrees. */
+/** Hooks that change header fields (an object, or a function of the fields) after key and commitment were made from the old ones; the trailer agrees. */
 export function rewriteHeader(change, lines) {
-  let fields;
+  let made;
   return {
     sealed(parts) {
       const read = Object.fromEntries(
@@ -56,17 +56,18 @@ export function rewriteHeader(change, lines) {
           .filter((line) => line.includes('='))
           .map((line) => [line.slice(0, line.indexOf('=')), line.slice(line.indexOf('=') + 1)]),
       );
-      fields = { ...read, flags: Number.parseInt(read.flags, 16), ...change };
+      made = typeof change === 'function' ? change(read) : change;
+      const fields = { ...read, flags: Number.parseInt(read.flags, 16), ...made };
       const commit = parts.header.subarray(440);
       return {
         ...parts,
         header: concat(
           headerText(fields, lines),
-          change.commit ? Buffer.from(`commit=${change.commit}\n`) : commit,
+          made.commit ? Buffer.from(`commit=${made.commit}\n`) : commit,
         ),
       };
     },
-    trailer: (all) => ({ ...all, ...change }),
+    trailer: (all) => ({ ...all, ...made }),
   };
 }
 

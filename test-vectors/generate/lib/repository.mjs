@@ -193,7 +193,9 @@ export class Repository {
     if (options.index !== false) {
       const lines = [streams.indexHead];
       for (const [pack, one] of this.packs) {
-        if (!before.has(pack)) lines.push(...streams.indexLines(pack, one.size, one.author.dd, one.lines));
+        const chunks = one.lines.some((line) => line[0] === 'C');
+        if (chunks && !before.has(pack))
+          lines.push(...streams.indexLines(pack, one.size, one.author.dd, one.lines));
       }
       this.put({ author, kind: 'indx', records: streams.streamRecords(lines, { firstAlone: false }) });
     }
@@ -306,7 +308,11 @@ export class Repository {
   }
 }
 
-export const timeText = (milliseconds) => new Date(milliseconds).toISOString();
+/** The format's time: whole seconds, then nine digits. */
+export function timeText(milliseconds) {
+  const nanos = `${milliseconds % 1000}000000`.padStart(9, '0');
+  return `${Math.floor(milliseconds / 1000)}.${nanos}`;
+}
 export const snapshotName = (id) => `snapshots/${stampOf(id)}-${id}.bpk`;
 
 function fill(entry) {
