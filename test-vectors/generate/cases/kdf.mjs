@@ -122,7 +122,7 @@ export default {
     return derive('the same for a snapshot', 'container-key', fields, top);
   },
   nonces: () =>
-    derive('nonces of records 0, 1, 2^32 and of the table', 'nonces', {
+    derive('nonces of records 0, 1, 2^32-1 and of the table', 'nonces', {
       'out-record-0': hex(keys.nonce(0, 0)),
       'out-record-1': hex(keys.nonce(0, 1)),
       'out-record-4294967295': hex(keys.nonce(0, 4294967295)),

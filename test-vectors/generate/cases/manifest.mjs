@@ -109,7 +109,6 @@ export default {
     file('a/aa'),
     file('aa'),
   ),
-  empty: ok('a page without entries'),
   'empty-file': ok('a file of length 0 has neither x nor e', file('a')),
   'names-base64': ok(
     'names that are no UTF-8 or hold control bytes are base64',
@@ -267,7 +266,7 @@ export default {
   'e-path-empty-target': bad('E_PATH', 'a symlink with an empty target', link('a', '')),
   'e-path-base64-dotdot': bad('E_PATH', '`..` as base64', { ...file('a'), p: ['Li4='] }),
   'e-limit-component': bad('E_LIMIT', 'a component of 1,025 bytes', file('n'.repeat(1025))),
-  'e-limit-path': () => {
+  'e-limit-target': () => {
     const parts = Array.from({ length: 65 }, (_, i) => 'd'.repeat(i === 64 ? 512 : 1000)).join('/');
     return stream('a symlink target of more than 65,535 bytes', 'E_LIMIT', [
       head(),

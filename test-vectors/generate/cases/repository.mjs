@@ -800,6 +800,16 @@ export default {
       return { snapshot: first.id, seen: `${second.id} ${second.root.seq}`, listing: [] };
     },
   ),
+  'rollback-known': vector(
+    'E_ROLLBACK',
+    'the snapshot names one in prev and known that is gone',
+    (repo, random) => {
+      const first = repo.backup(tree(random), LITTLE);
+      repo.backup(tree(random, 'second'), LITTLE);
+      repo.remove(first.id);
+      return { restore: 'accept' };
+    },
+  ),
   'rollback-dropped': ok('the client saw a later snapshot, which a drop object names', (repo, random) => {
     const first = repo.backup(tree(random), LITTLE);
     const second = repo.backup(tree(random, 'second'), LITTLE);
