@@ -299,12 +299,12 @@ class Attempt {
   }): Promise<{ summary: BackupSummary; missing: readonly string[] }> {
     const { list, presence, parents, pages, needed, run } = state;
     const data: PackResult[] = [];
-    let index = this.#index?.missing ?? '';
+    const index: Uint8Array[] = [Buffer.from(this.#index?.missing ?? '', 'latin1')];
     for (const result of await Promise.all(
       this.#workers.filter((w) => w.started).map((w) => w.call<PacksResult>('finish', undefined)),
     )) {
       data.push(...result.packs);
-      index += result.index;
+      index.push(...result.index);
     }
     const sizes = new Map([...presence.sizes, ...data.map(({ id, sizeBytes }) => [id, sizeBytes] as const)]);
     const id = makeId(this.#clock, this.#random);
@@ -323,9 +323,13 @@ class Attempt {
     const meta = await this.#meta.commit();
     for (const pack of meta) sizes.set(pack.id, pack.sizeBytes);
     this.#metaBytes = meta.reduce((sum, pack) => sum + pack.sizeBytes, 0);
-    index += meta
-      .map((pack) => `["P","${pack.id}",${pack.sizeBytes},"${this.#repository.keyring.dedupKeys.dd}"]\n`)
-      .join('');
+    for (const pack of meta)
+      index.push(
+        Buffer.from(
+          `["P","${pack.id}",${pack.sizeBytes},"${this.#repository.keyring.dedupKeys.dd}"]\n`,
+          'latin1',
+        ),
+      );
     await this.#writeIndex(index, presence);
     const packs = packsWith(sizeOf);
     const snapshot: Snapshot = { root, packs, pages, errors };
@@ -337,18 +341,15 @@ class Attempt {
   }
 
   /** The index is a cache: a full disk or a missing right to write it does not fail the backup. */
-  async #writeIndex(lines: string, presence: Presence): Promise<void> {
+  async #writeIndex(lines: readonly Uint8Array[], presence: Presence): Promise<void> {
     const state = this.#index;
     const merge = state !== undefined && shouldMerge(state);
     try {
-      const old = merge ? await mergedLines(this.#repository, state, presence) : '';
-      await writeIndex(
-        this.#repository,
-        this.#memory,
-        makeId(this.#clock, this.#random),
-        this.#o.app,
-        old + lines,
-      );
+      const old = merge ? [Buffer.from(await mergedLines(this.#repository, state, presence), 'latin1')] : [];
+      await writeIndex(this.#repository, this.#memory, makeId(this.#clock, this.#random), this.#o.app, [
+        ...old,
+        ...lines,
+      ]);
       if (merge) for (const { name } of state.objects) await this.#repository.storage.delete(name);
     } catch {
       // The next run reads the tables instead.

@@ -59,7 +59,7 @@ interface Batch {
 
 const batchFiles = 256;
 const batchBytes: number = 4 * MiB;
-const slotsMax = 20_000;
+const slotsMax = 4096;
 const callsPerWorker = 2;
 const yieldEvery = 256;
 
