@@ -3,6 +3,8 @@ import type { ByteString } from '../base/bytes.ts';
 import { type Entry, EntryStream } from '../format/entry-stream.ts';
 import { comparePaths } from '../format/path-rules.ts';
 import type { PageRef, Snapshot } from '../format/snapshot.ts';
+import { withObject } from '../container/container-reader.ts';
+import { packName } from '../format/names.ts';
 import type { PageReader } from './snapshots.ts';
 
 /** Whether `path` is `top` or lies below it; an empty top holds everything. */
@@ -45,10 +47,21 @@ export async function* entriesOf(
       stream = new EntryStream(false);
     }
     last = index;
-    for (const entry of stream.page(text)) if (wanted(entry, top)) yield entry;
+    try {
+      for (const entry of stream.page(text, page)) if (wanted(entry, top)) yield entry;
+    } catch (error) {
+      // The entries before the wrong line are good; the rest of the page is not used.
+      onPageError(withObject(error, packName(page.pack), page.record), page);
+      stream = new EntryStream(false);
+    }
   }
-  const end = stream.end();
-  if (end !== undefined && wanted(end, top)) yield end;
+  const final = snapshot.pages.at(-1);
+  try {
+    const end = stream.end();
+    if (end !== undefined && wanted(end, top)) yield end;
+  } catch (error) {
+    onPageError(error, final!);
+  }
 }
 
 function wanted(entry: Entry, top: ByteString): boolean {
