@@ -80,7 +80,9 @@ export class PackFinder {
           throw reject('E_KIND', `the pack is not of kind ${this.#kind}`, { object: reader.name });
         // Only holders of the root write moved objects, so behind one the new pack's writer does not matter.
         if (step === 0 && reader.header.writer !== writer)
-          throw reject('E_WRITER', 'the pack belongs to another writer than the snapshot', { object: reader.name });
+          throw reject('E_WRITER', 'the pack belongs to another writer than the snapshot', {
+            object: reader.name,
+          });
         return { reader, record: ordinal };
       }
       const object = packName(pack);
@@ -91,7 +93,10 @@ export class PackFinder {
         throw reject('E_MISSING', `${object} ${lost}`, { object, record });
       }
       if (step === movedChainMax)
-        throw reject('E_MOVED', `record ${record} was moved more than ${movedChainMax} times`, { object, record });
+        throw reject('E_MOVED', `record ${record} was moved more than ${movedChainMax} times`, {
+          object,
+          record,
+        });
       if (step === 0 && move.writer !== writer)
         throw reject('E_WRITER', 'the moved pack belongs to another writer than the snapshot', { object });
       ordinal = move.newFirst + ordinal - move.first;
@@ -109,7 +114,8 @@ export class PackFinder {
     for (let i = 0; i < count; i += 1) {
       const found = await this.find(pack, record + i, writer);
       const whole = found.reader.table.lengths[found.record];
-      if (whole === undefined || whole > left) throw reject('E_EXTENT', 'moved records do not fit their extent');
+      if (whole === undefined || whole > left)
+        throw reject('E_EXTENT', 'moved records do not fit their extent');
       left -= whole;
       pieces.push({ ...found, count: 1, length: whole, offset: 0 });
     }
@@ -156,7 +162,8 @@ export class PackFinder {
     for (const name of (await this.#movedNames).get(pack) ?? []) {
       try {
         const moved = parseMoved(await readText(this.#context, name));
-        if (moved.from !== pack) throw reject('E_NAME', 'a moved object names another pack inside', { object: name });
+        if (moved.from !== pack)
+          throw reject('E_NAME', 'a moved object names another pack inside', { object: name });
         for (const [, first, count, to, newFirst] of moved.moves)
           moves.push({ first, count, pack: to, newFirst, writer: moved.writer });
       } catch (error) {

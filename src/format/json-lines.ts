@@ -18,8 +18,11 @@ export function* linesOf(text: string): Generator<string> {
   while (from < text.length) {
     const end = text.indexOf('\n', from);
     if (end < 0) throw reject('E_JSON', 'the last line has no line feed');
-    if (end - from > lineMax) throw reject('E_LIMIT', 'a line is longer than 1 MiB');
-    yield text.slice(from, end);
+    const line = text.slice(from, end);
+    // A UTF-16 unit takes 1 to 3 bytes, so short lines need no count.
+    if (3 * line.length >= lineMax && Buffer.byteLength(line) + 1 > lineMax)
+      throw reject('E_LIMIT', 'a line is longer than 1 MiB');
+    yield line;
     from = end + 1;
   }
 }
@@ -58,7 +61,8 @@ export function parseHead(line: string, name: string): Record<string, unknown> {
   if (begin?.[1] !== name) throw reject('E_JSON', `a first line does not say that this is a ${name}`);
   const value = parseLine(line, 'head') as Record<string, unknown>;
   const v = value['v'];
-  if (Number.isSafeInteger(v) && (v as number) > 1) throw reject('E_NEED', `version ${v} of ${name} is not known`);
+  if (Number.isSafeInteger(v) && (v as number) > 1)
+    throw reject('E_NEED', `version ${v} of ${name} is not known`);
   if (v !== 1) throw reject('E_JSON', `a ${name} names no version`);
   checkNeed(value);
   return value;

@@ -397,7 +397,10 @@ class Attempt {
     const own = JSON.stringify(roots.map(({ stored }) => JSON.parse(nameToJson(stored)) as NameJson));
     const same = list.snapshots.filter(
       ({ root, writer }) =>
-        writer === rootWriter && root.host === host && root.set === set && (set !== undefined || JSON.stringify(root.roots) === own),
+        writer === rootWriter &&
+        root.host === host &&
+        root.set === set &&
+        (set !== undefined || JSON.stringify(root.roots) === own),
     );
     const complete = same.findLastIndex(({ root }) => !root.partial);
     const later = same.slice(complete + 1).at(-1);

@@ -384,13 +384,23 @@ class RestoreRun {
       for (let i = 0; i < count; i += 1) {
         const length = reader.table.lengths[record + i];
         if (length === undefined)
-          throw reject('E_EXTENT', 'an extent names records that its pack does not have', { object: reader.name });
-        pieces.push({ pack: extent.pack, record: extent.record + pieces.length, count: 1, length, offset: 0 });
+          throw reject('E_EXTENT', 'an extent names records that its pack does not have', {
+            object: reader.name,
+          });
+        pieces.push({
+          pack: extent.pack,
+          record: extent.record + pieces.length,
+          count: 1,
+          length,
+          offset: 0,
+        });
         total += length;
       }
     }
     if (total !== extent.length)
-      throw reject('E_EXTENT', 'records have another length than their extent', { object: packName(extent.pack) });
+      throw reject('E_EXTENT', 'records have another length than their extent', {
+        object: packName(extent.pack),
+      });
     return pieces;
   }
 

@@ -1,10 +1,10 @@
 /** The entries of a snapshot, or of one path in it, read page by page. */
 import type { ByteString } from '../base/bytes.ts';
+import { withObject } from '../container/container-reader.ts';
 import { type Entry, EntryStream } from '../format/entry-stream.ts';
+import { packName } from '../format/names.ts';
 import { comparePaths } from '../format/path-rules.ts';
 import type { PageRef, Snapshot } from '../format/snapshot.ts';
-import { withObject } from '../container/container-reader.ts';
-import { packName } from '../format/names.ts';
 import type { PageReader } from './snapshots.ts';
 
 /** Whether `path` is `top` or lies below it; an empty top holds everything. */

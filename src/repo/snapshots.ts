@@ -92,7 +92,7 @@ async function readDrops(
 /** An error about the repository's content; anything else (storage unreachable, a bug) is thrown. */
 export function damagedOrThrow(error: unknown): BackpackError {
   const found = toBackpackError(error);
-  if (found.kind === 'damaged' || found.kind === 'unsupported' || found.code === 'E_KEY') return found;
+  if (found.kind === 'damaged' || found.kind === 'unsupported' || found.code.startsWith('E_')) return found;
   throw error;
 }
 
@@ -157,7 +157,8 @@ export class PageReader {
     try {
       const { reader, record } = await this.#packs.find(ref.pack, ref.record, this.#writer);
       const length = reader.table.lengths[record];
-      if (length !== undefined && length > pagePlainMax) throw reject('E_LIMIT', 'a page is larger than 2 MiB');
+      if (length !== undefined && length > pagePlainMax)
+        throw reject('E_LIMIT', 'a page is larger than 2 MiB');
       return decodeText(await reader.read(record));
     } catch (error) {
       throw withObject(error, packName(ref.pack), ref.record);
