@@ -42,7 +42,7 @@ export async function* entriesOf(
     }
     if (index !== last + 1) {
       // Pages were passed over: parents and continuation lines that stood there cannot be known.
-      const end = stream.end();
+      const end = endBeforeGap(stream);
       if (end !== undefined && wanted(end, top)) yield end;
       stream = new EntryStream(false);
     }
@@ -50,17 +50,25 @@ export async function* entriesOf(
     try {
       for (const entry of stream.page(text, page)) if (wanted(entry, top)) yield entry;
     } catch (error) {
-      // The entries before the wrong line are good; the rest of the page is not used.
+      // What a page says wrongly costs the rest of this page only.
       onPageError(withObject(error, packName(page.pack), page.record), page);
       stream = new EntryStream(false);
     }
   }
-  const final = snapshot.pages.at(-1);
   try {
     const end = stream.end();
     if (end !== undefined && wanted(end, top)) yield end;
   } catch (error) {
-    onPageError(error, final!);
+    onPageError(error, snapshot.pages[last]!);
+  }
+}
+
+/** The last entry before pages that were passed over; a file that goes on there is lost with them. */
+function endBeforeGap(stream: EntryStream): Entry | undefined {
+  try {
+    return stream.end();
+  } catch {
+    return undefined;
   }
 }
 
