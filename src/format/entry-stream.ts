@@ -4,7 +4,7 @@
  */
 import type { ByteString } from '../base/bytes.ts';
 import { packsPerPageMax } from '../base/limits.ts';
-import { isPageEntry, isPageHead, type PageEntry, schemaError } from '../schema/index.ts';
+import { isPageEntry, isPageHead, type PageEntry, schemaCode, schemaError } from '../schema/index.ts';
 import { type Extent, type ExtentJson, resolveExtents } from './extents.ts';
 import { linesOf, parseLine } from './json-lines.ts';
 import { nameFromJson } from './name-json.ts';
@@ -49,12 +49,14 @@ export class EntryStream {
     const lines = linesOf(text);
     const first = lines.next();
     const head = first.done ? undefined : parseLine(first.value);
-    if (!isPageHead(head)) throw reject('E_JSON', 'a page does not begin with its head');
-    if (head.v !== 1) throw reject('E_NEED', 'unknown version of the page');
+    const version = (head as { v?: unknown } | undefined)?.v;
+    if (typeof version === 'number' && version > 1) throw reject('E_NEED', 'unknown version of the page');
+    if (!isPageHead(head)) throw reject(schemaCode('pageHead'), 'a page does not begin with its head');
     if (head.packs.length > packsPerPageMax) throw reject('E_LIMIT', 'a page names too many packs');
     for (const line of lines) {
       const value = parseLine(line);
-      if (!isPageEntry(value)) throw reject('E_JSON', `not an entry: ${schemaError('pageEntry')}`);
+      if (!isPageEntry(value))
+        throw reject(schemaCode('pageEntry'), `not an entry: ${schemaError('pageEntry')}`);
       const path = nameFromJson(value.p as string);
       if (value.t === '+') {
         // The file it belongs to is on a page that was passed over.
