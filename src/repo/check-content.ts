@@ -178,7 +178,8 @@ function lines<T>(
       const value = parseLine(line);
       if (!headSeen) {
         headSeen = true;
-        if ((value as { v?: unknown }).v !== 1) throw reject('E_NEED', `unknown version of ${what}`);
+        const { v } = value as { v?: unknown };
+        if (typeof v === 'number' && v > 1) throw reject('E_NEED', `unknown version of ${what}`);
         if (!isHead(value)) throw reject('E_JSON', `not ${what}`);
       } else {
         if (!Array.isArray(value)) throw reject('E_JSON', `a line of ${what} is not an array`);
