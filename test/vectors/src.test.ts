@@ -395,7 +395,8 @@ async function runRepository(v: Vector): Promise<void> {
     let ids = 'none';
     const checked = await checkCodes(storage, key);
     if (v.expect === 'accept') expect(checked).toEqual([]);
-    else if (!byRestore.includes(v.name) && v.maybe('seen') === undefined) expect(checked).toContain(v.expect);
+    else if (!byRestore.includes(v.name) && v.maybe('seen') === undefined)
+      expect(checked).toContain(v.expect);
     const wanted = v.maybe('snapshot') ?? 'latest';
     const expected =
       v.maybe('restore') === 'accept' || v.maybe('candidates') !== undefined ? 'accept' : v.expect;
