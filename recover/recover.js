@@ -825,7 +825,7 @@ function knownLetter(a, letters) {
     'E_JSON',
     'not a known kind of line',
   );
-  if (letters && letters.includes(a[0])) return true;
+  if (letters.includes(a[0])) return true;
   check(/^[a-z]/.test(a[0]), 'E_NEED', `lines ["${a[0]}",...] are not known here`);
   return false;
 }
@@ -1297,6 +1297,7 @@ function checkEntry(o) {
     else check(is[form](o[key]), 'E_JSON', `${key} has the wrong form`);
   }
   const content = o.t === 'f' && o.s > 0;
+  check(o.t !== 'f' || o.s > 0 || (!o.e && !o.n), 'E_EXTENT', 'an empty file with extents');
   check(o.t !== '+' || o.e !== undefined, 'E_JSON', 'a + line without e');
   check(!content || (o.x !== undefined && o.e !== undefined), 'E_JSON', 'a file without x or e');
   check(
@@ -1307,11 +1308,8 @@ function checkEntry(o) {
   const entry = { path: entryPath, type: o.t, o };
   if (o.t === 'l') {
     entry.target = nameBytes(o.l);
-    check(
-      entry.target.length > 0 && entry.target.length <= MAX_PATH && !entry.target.includes(0),
-      'E_PATH',
-      'a symlink target that cannot be',
-    );
+    check(entry.target.length <= MAX_PATH, 'E_LIMIT', 'a symlink target longer than 65,535 bytes');
+    check(entry.target.length > 0 && !entry.target.includes(0), 'E_PATH', 'a symlink target that cannot be');
   }
   return entry;
 }
@@ -1383,9 +1381,10 @@ function* pageLines(repo, snapshot, stream, wanted, report) {
           whole = false;
         }
       }
+      check(packs, 'E_JSON', 'the page is empty');
       const order = count === g.entries && first?.path.equals(g.first) && last.path.equals(g.last);
       const after = before === null || comparePaths(before, g.first) < (first?.type === '+' ? 1 : 0);
-      if (packs && whole && !order) report(new Bad('E_ORDER', 'the page is not as its G line says', where));
+      if (whole && !order) report(new Bad('E_ORDER', 'the page is not as its G line says', where));
       else if (whole && !after) report(new Bad('E_ORDER', 'the pages are not in order', where));
     } catch (e) {
       if (!e.code?.startsWith('E_')) throw e;
@@ -1446,6 +1445,8 @@ function* entriesOf(repo, snapshot, stream, wanted, report) {
       for (const x of entry.o.e ?? []) yield checkExtent(x, packs);
       for (let line = nextPlus(); line; line = nextPlus())
         for (const x of line.entry.o.e) yield checkExtent(x, line.packs);
+      const stray = !ahead.done && ahead.value.entry?.type === '+' && plus < (entry.o.n ?? 0);
+      check(!stray, 'E_ORDER', `the + lines of ${printable(entry.path)} are not behind it`);
       check(
         plus === (entry.o.n ?? 0),
         'E_EXTENT',
@@ -1532,7 +1533,8 @@ function checkSnapshotRoot(o, id) {
   checkRoot(o, 'snapshot');
   for (const key of Object.keys(ROOT_FORMS))
     check(ROOT_FORMS[key](o[key]), 'E_JSON', `the snapshot has no valid ${key}`);
-  check(isId(o.id) && (id === null || o.id === id), 'E_NAME', 'the snapshot has another id inside');
+  check(isId(o.id), 'E_JSON', 'the snapshot has no valid id');
+  check(id === null || o.id === id, 'E_NAME', 'the snapshot has another id inside');
   check(o.replaces === undefined || isIdList(o.replaces), 'E_JSON', 'the snapshot has no valid replaces');
   const incompat = isObject(o.features) ? o.features.incompat : undefined;
   check(
@@ -1563,13 +1565,12 @@ function readSnapshot(snapshot) {
         'E_JSON',
         'G line of the wrong form',
       );
-      stream.pages.push({
-        pack: stream.packs[o[1]].id,
-        record: o[2],
-        entries: o[3],
-        first: nameBytes(o[4]),
-        last: nameBytes(o[5]),
-      });
+      const [, k, record, entries] = o;
+      const [first, last] = o.slice(4).map((name) => checkPath(nameBytes(name)));
+      const ascend =
+        comparePaths(first, last) <= 0 && comparePaths(stream.pages.at(-1)?.last ?? first, first) <= 0;
+      check(ascend, 'E_ORDER', 'G lines are not in order');
+      stream.pages.push({ pack: stream.packs[k].id, record, entries, first, last });
     } else {
       check(o.length === 3 && typeof o[2] === 'string', 'E_JSON', 'E line of the wrong form');
       stream.errors.push({ path: nameBytes(o[1]), code: o[2] });
@@ -1597,6 +1598,7 @@ function readLines(c, what, letter, eachRoot = () => {}) {
 function readMoved(c) {
   let writer;
   const lines = readLines(c, 'moved', 'V', (o) => {
+    check(isId(o.from), 'E_JSON', 'moved without from');
     check(o.from === parseName(c.name).first, 'E_NAME', 'moved from another pack than the name says');
     check(isHash(o.writer), 'E_JSON', 'moved without writer');
     writer = o.writer;
@@ -2275,7 +2277,7 @@ function chunksOf(c) {
 }
 
 /** Every byte of one container. `bad` collects "id record" of what cannot be read. */
-function verifyContainer(repo, name, log, bad) {
+function verifyContainer(repo, name, log, bad, containerOnly = false) {
   const before = log.damaged;
   let c;
   const found = (e, record) => {
@@ -2322,6 +2324,7 @@ function verifyContainer(repo, name, log, bad) {
           'trailer',
         );
     }
+    if (containerOnly) return;
     if (c.kind === 'move') readMoved(c);
     else if (c.kind === 'drop') readDrop(c);
     else if (c.kind === 'mark') readMark(c);
@@ -3044,8 +3047,8 @@ Object.assign(module.exports, {
   parseName,
 });
 Object.assign(module.exports, {
+  verifyContainer,
   baseSecret,
-  containerKey,
   label,
   checkExtent,
   comparePaths,
