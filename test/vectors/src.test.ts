@@ -33,7 +33,7 @@ import {
   snapshotContent,
 } from '../../src/repo/check-content.ts';
 import { openRepository } from '../../src/repo/repository.ts';
-import { listSnapshots, type SnapshotList } from '../../src/repo/snapshots.ts';
+import { findSnapshot, listSnapshots, type SnapshotList } from '../../src/repo/snapshots.ts';
 import { MemoryStorage } from '../../src/storage/memory.ts';
 import { isObjectName } from '../../src/storage/object-name.ts';
 import type { StorageSpec } from '../../src/storage/open.ts';
@@ -405,6 +405,8 @@ async function runRepository(v: Vector): Promise<void> {
       const list = await listSnapshots(repository);
       for (const { error } of list.unreadable) codes.add(error.code);
       checkSeen(v, repository.repo, list);
+      const latest = v.maybe('latest') ?? 'none';
+      if (latest !== 'none') expect(findSnapshot(list, 'latest').id).toBe(latest);
       ids =
         list.snapshots
           .map(({ id }) => id)
