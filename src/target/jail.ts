@@ -98,7 +98,7 @@ export class Jail {
     const leaves = code === 'ELOOP' || code === 'ENOTDIR' || cause === undefined;
     const what = leaves ? 'is a link or no folder; nothing is written through it' : 'cannot be opened';
     return new BackpackError(
-      escape ? 'BP_TARGET_ESCAPE' : 'BP_TARGET_WRITE',
+      leaves ? 'BP_TARGET_ESCAPE' : 'BP_TARGET_WRITE',
       `${byteStringToText(path)} ${what}`,
       {
         kind: 'target',

@@ -1,5 +1,5 @@
 /** `backpack backup`: one snapshot of some paths. */
-import { type BigIntStats, lstatSync } from 'node:fs';
+import { lstatSync, statSync } from 'node:fs';
 import { hostname, userInfo } from 'node:os';
 import { byteStringToText } from '../../base/bytes.ts';
 import { BackpackError, isBackpackError } from '../../base/errors.ts';
@@ -7,9 +7,14 @@ import { HeadStore } from '../../config/heads.ts';
 import { expandHome } from '../../config/load.ts';
 import { shortId } from '../../format/names.ts';
 import { comparePaths } from '../../format/path-rules.ts';
-import { type BackupEvent, type BackupSummary, backup as runBackup } from '../../operations/backup.ts';
+import {
+  type BackupEvent,
+  type BackupOptions,
+  type BackupSummary,
+  backup as runBackup,
+} from '../../operations/backup.ts';
 import { isBelow } from '../../repo/entries.ts';
-import { rootOf, type Skip, type SourceRoot } from '../../source/walk.ts';
+import { rootOf, type SourceRoot } from '../../source/walk.ts';
 import { type CommonOptions, type Context, exitCodes } from '../context.ts';
 import { checkHead } from '../head.ts';
 import { Voice } from '../render/output.ts';
@@ -42,7 +47,6 @@ export async function backup(
   const roots = rootsOf(given, context.cwd);
   const { opened, first } = await openOrMake(settings, voice);
   const { repository } = opened;
-  const skip = skipOwn(settings.location.value, opened.keyPath);
   const heads = new HeadStore(settings.folders.state);
   await checkHead(repository, heads);
   const progress = new Progress(voice, { done: 'read', sent: 'sent' });
@@ -55,7 +59,8 @@ export async function backup(
       repository,
       {
         roots,
-        skip,
+        own: ownFiles(settings.location.value, opened.keyPath),
+        estimate: voice.json || context.stderr.isTTY === true,
         host: options.host ?? set?.host ?? hostname(),
         user: userName(),
         ...names,
@@ -126,19 +131,16 @@ function covers(outer: SourceRoot, inner: SourceRoot): boolean {
   return below && stored === inner.stored;
 }
 
-/** Leaves out the repository and the key file, wherever they lie: they are known by device and inode. */
-function skipOwn(location: string, keyPath: string): Skip {
-  const own = new Map<bigint, { dev: bigint; reason: string }>();
-  const add = (path: string, reason: string): void => {
-    const found = lstatSync(path, { bigint: true, throwIfNoEntry: false });
-    if (found !== undefined) own.set(found.ino, { dev: found.dev, reason });
-  };
-  if (!location.includes('://')) add(location, 'it is the repository');
-  add(keyPath, 'it is the key file');
-  return (stat: BigIntStats) => {
-    const found = own.get(stat.ino);
-    return found !== undefined && found.dev === stat.dev ? found.reason : undefined;
-  };
+/** The repository and the key file, which are never stored. */
+function ownFiles(location: string, keyPath: string): BackupOptions['own'] {
+  const candidates = [
+    ...(location.includes('://') ? [] : [[location, 'it is the repository'] as const]),
+    [keyPath, 'it is the key file'] as const,
+  ];
+  return candidates.flatMap(([path, reason]) => {
+    const found = statSync(path, { bigint: true, throwIfNoEntry: false });
+    return found === undefined ? [] : [{ device: found.dev, inode: found.ino, reason }];
+  });
 }
 
 /** Opens the repository; the default one is made by the very first call. */
@@ -179,14 +181,13 @@ function show(
   event: BackupEvent,
 ): void {
   if (event.type === 'progress') {
-    const { bytesRead, bytesStored, files, bytes: walked, walked: complete } = event;
-    const total = complete ? walked : null;
+    const { bytesStored, files, bytesDone, totals } = event;
     progress.show({
-      bytesDone: bytesRead,
+      bytesDone,
       bytesSent: bytesStored,
       filesDone: files,
-      bytesTotal: total,
-      filesTotal: complete ? files : null,
+      bytesTotal: totals?.bytes ?? null,
+      filesTotal: totals?.files ?? null,
     });
   } else if (event.type === 'source-error') {
     counts.errors += 1;
