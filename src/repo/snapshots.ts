@@ -1,8 +1,8 @@
 /** Snapshots of a repository: listing, finding and loading them, and their pages. */
-import { BackpackError, isBackpackError, toBackpackError } from '../base/errors.ts';
+import { BackpackError, toBackpackError } from '../base/errors.ts';
 import { ContainerReader, withObject } from '../container/container-reader.ts';
 import { decodeText, linesOf, parseLine } from '../format/json-lines.ts';
-import { packName, parseContainerName, shortId, snapshotName } from '../format/names.ts';
+import { packName, parseContainerName, shortId } from '../format/names.ts';
 import { reject } from '../format/reject.ts';
 import { type PageRef, parseRoot, parseSnapshot, type Snapshot } from '../format/snapshot.ts';
 import { isDropHead, isSLine, type SnapshotRoot } from '../schema/index.ts';
@@ -192,10 +192,3 @@ function noSnapshot(wanted: string, list: SnapshotList): BackpackError {
     },
   );
 }
-
-/** Whether an error says that a snapshot's object is damaged (others may still be fine). */
-export function isDamage(error: unknown): boolean {
-  return isBackpackError(error) && error.kind === 'damaged';
-}
-
-export { snapshotName };
