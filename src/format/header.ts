@@ -4,7 +4,7 @@
  * make a tag fail.
  */
 import { blockBytes, tagBytes } from '../base/limits.ts';
-import { type Kind, kinds } from './names.ts';
+import type { Kind } from './names.ts';
 import { reject } from './reject.ts';
 
 /** 16 zeros: written by a holder of the root. */
@@ -49,12 +49,22 @@ export function formatHeader(h: Header): Buffer {
   return Buffer.concat([formatHeaderStart(h), Buffer.from(`commit=${h.commit}\n`, 'latin1')]);
 }
 
-const shape =
-  /^kind=(....)\nrepo=([0-9a-f]{32})\nkeyid=([0-9a-f]{16})\nwriter=([0-9a-f]{16})\nid=([0-9a-f]{40})\nkem=([0-9a-f]{64})\nflags=([0-9a-f]{8})\npad=-{79}\ncommit=([0-9a-f]{64})\n$/;
+/** The lines after the suite: their length, their grammar, and the code of each (SPEC, "Reason codes"). */
+const lineShapes: readonly (readonly [bytes: number, shape: RegExp, code: string])[] = [
+  [10, /^kind=(data|meta|snap|indx|move|mark|drop)\n$/, 'E_KIND'],
+  [38, /^repo=([0-9a-f]{32})\n$/, 'E_REPO'],
+  [23, /^keyid=([0-9a-f]{16})\n$/, 'E_KEY'],
+  [24, /^writer=([0-9a-f]{16})\n$/, 'E_FLAG'],
+  [44, /^id=([0-9a-f]{40})\n$/, 'E_NAME'],
+  [69, /^kem=([0-9a-f]{64})\n$/, 'E_FLAG'],
+  [15, /^flags=([0-9a-f]{8})\n$/, 'E_FLAG'],
+  [84, /^pad=(-{79})\n$/, 'E_MAGIC'],
+  [72, /^commit=([0-9a-f]{64})\n$/, 'E_COMMIT'],
+];
 
 /**
  * Parses 512 bytes byte by byte.
- * @throws BackpackError E_TRUNC, E_MAGIC, E_MAJOR, E_SUITE, E_KIND, E_FLAG
+ * @throws BackpackError E_TRUNC, E_MAGIC, E_MAJOR, E_SUITE, E_KIND, E_REPO, E_KEY, E_FLAG, E_NAME, E_COMMIT
  */
 export function parseHeader(bytes: Uint8Array): Header {
   if (bytes.byteLength < blockBytes) throw reject('E_TRUNC', 'the object is shorter than a header');
@@ -67,15 +77,19 @@ export function parseHeader(bytes: Uint8Array): Header {
   let at = magic.length;
   if (!text.startsWith(about, at)) throw reject('E_MAGIC', 'the second line of the header was changed');
   at += about.length;
-  if (!text.startsWith(suite, at)) {
-    throw reject(text.startsWith('suite=', at) ? 'E_SUITE' : 'E_MAGIC', 'unknown cipher suite');
-  }
-  const match = shape.exec(text.slice(at + suite.length));
-  if (match === null) throw reject('E_MAGIC', 'the header is not written as specified');
-  const [, kind, repo, keyid, writer, id, kem, flags, commit] = match as unknown as string[];
-  if (!kinds.includes(kind as Kind)) throw reject('E_KIND', 'unknown kind of container');
+  if (!text.startsWith(suite, at)) throw reject('E_SUITE', 'unknown cipher suite');
+  at += suite.length;
+  const values = lineShapes.map(([length, shape, code]) => {
+    const line = text.slice(at, at + length);
+    at += length;
+    const value = shape.exec(line)?.[1];
+    if (value !== undefined) return value;
+    const name = shape.source.slice(1, shape.source.indexOf('='));
+    throw reject(code, `the ${name}= line of the header is not written as specified`);
+  });
+  const [kind, repo, keyid, writer, id, kem, flags, , commit] = values as [Kind, ...string[]];
   const header: Header = {
-    kind: kind as Kind,
+    kind,
     repo: repo!,
     keyid: keyid!,
     writer: writer!,
@@ -122,6 +136,7 @@ export function formatTrailer(h: Header, t: TrailerHint): Buffer {
   );
 }
 
+const trailerEnd = '-\nEND\n';
 const hintShape = /\ntable=(\d{16}) (\d{12})\nrecords=(\d{10})\nxxh64=([0-9a-f]{16})\npad=-{110}\nEND\n$/;
 
 /**
@@ -135,8 +150,10 @@ export function parseTrailer(bytes: Uint8Array, objectSize: number): TrailerHint
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, blockBytes).toString('latin1');
   const match = hintShape.exec(text);
   if (match === null) {
-    const shifted = text.includes('BACKPACK-TRAILER') || text.includes('END\n');
-    throw reject(shifted ? 'E_TRAILER' : 'E_TRUNC', 'the object does not end with a trailer');
+    const found = text.startsWith('\nBACKPACK-TRAILER 1\n') || text.endsWith(trailerEnd);
+    if (found) throw reject('E_TRAILER', 'the trailer is not written as specified');
+    if (text.includes(trailerEnd)) throw reject('E_EXTRA', 'the object goes on behind its trailer');
+    throw reject('E_TRUNC', 'the object does not end with a trailer');
   }
   const hint: TrailerHint = {
     tableOffset: Number(match[1]),

@@ -18,8 +18,11 @@ export function* linesOf(text: string): Generator<string> {
   while (from < text.length) {
     const end = text.indexOf('\n', from);
     if (end < 0) throw reject('E_JSON', 'the last line has no line feed');
-    if (end - from > lineMax) throw reject('E_LIMIT', 'a line is longer than 1 MiB');
-    yield text.slice(from, end);
+    const line = text.slice(from, end);
+    // A character has at most 3 bytes, so that only long lines need to be measured.
+    if (line.length >= lineMax / 3 && Buffer.byteLength(line) + 1 > lineMax)
+      throw reject('E_LIMIT', 'a line is longer than 1 MiB');
+    yield line;
     from = end + 1;
   }
 }
