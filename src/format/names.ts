@@ -7,9 +7,6 @@ import type { Clock, Random } from '../base/ports.ts';
 /** The seven kinds of container. */
 export type Kind = 'data' | 'meta' | 'snap' | 'indx' | 'move' | 'mark' | 'drop';
 
-/** All kinds. */
-export const kinds: readonly Kind[] = ['data', 'meta', 'snap', 'indx', 'move', 'mark', 'drop'];
-
 const id = '[0-9a-f]{40}';
 const patterns: Readonly<Record<string, RegExp>> = {
   packs: new RegExp(`^packs/([0-9a-f]{5})/(${id})\\.bpk$`),

@@ -105,6 +105,10 @@ export async function restore(
   const list = await listSnapshots(repository);
   const info = findSnapshot(list, options.snapshot);
   const run = new RestoreRun(repository, info, options, emit);
+  // The newest snapshot may be one of those that cannot be read: never restore an older one without a word.
+  if (options.snapshot.startsWith('latest')) {
+    for (const { name, error } of list.unreadable) run.problem('', error.with({ object: name }));
+  }
   try {
     await run.run();
   } finally {
@@ -180,7 +184,7 @@ class RestoreRun {
     const reader = new PageReader(this.#repository);
     this.#writer = await this.#snapshotWriter();
     let found = this.#o.path === '';
-    const onPageError = (error: unknown): void => this.#problem('', error);
+    const onPageError = (error: unknown): void => this.problem('', error);
     for await (const entry of entriesOf(reader, snapshot, this.#o.path, onPageError)) {
       this.#o.signal?.throwIfAborted();
       found ||= isBelow(entry.path, this.#o.path);
@@ -248,7 +252,7 @@ class RestoreRun {
       // A folder that was there keeps its own mode and times, above all one that only leads to what is restored.
       if (made || !ancestor) this.#folders.push({ path, metadata });
     } catch (error) {
-      this.#problem(path, error);
+      this.problem(path, error);
     }
   }
 
@@ -256,7 +260,7 @@ class RestoreRun {
     try {
       setMetadata(this.#jail.folder(path), metadata);
     } catch (error) {
-      this.#problem(path, error);
+      this.problem(path, error);
     }
   }
 
@@ -270,7 +274,7 @@ class RestoreRun {
         c: 'a character device',
       };
       const what = names[type] ?? `an entry of unknown type ${type}`;
-      this.#problem(path, targetError('BP_NOT_RESTORED', `${what} was not restored`, path));
+      this.problem(path, targetError('BP_NOT_RESTORED', `${what} was not restored`, path));
       return;
     }
     try {
@@ -279,7 +283,7 @@ class RestoreRun {
       setLinkMetadata(at, metadata);
       this.counts.others += 1;
     } catch (error) {
-      this.#problem(path, error);
+      this.problem(path, error);
     }
   }
 
@@ -289,7 +293,7 @@ class RestoreRun {
       linkSync(from, this.#jail.at(path));
       this.counts.files += 1;
     } catch (error) {
-      this.#problem(path, error);
+      this.problem(path, error);
     }
   }
 
@@ -336,7 +340,7 @@ class RestoreRun {
       } catch {
         // it was never made
       }
-      this.#problem(file.path, error);
+      this.problem(file.path, error);
     }
   }
 
@@ -403,7 +407,7 @@ class RestoreRun {
 
   #done(file: RestoreFile, outcome: RestoreOutcome): void {
     if (outcome !== undefined) {
-      this.#problem(file.path, BackpackError.fromJSON(outcome));
+      this.problem(file.path, BackpackError.fromJSON(outcome));
       return;
     }
     this.counts.files += 1;
@@ -433,7 +437,7 @@ class RestoreRun {
   }
 
   /** Reports a failure; one that concerns the whole run (a full disk, a bug) ends it. */
-  #problem(path: ByteString, error: unknown): void {
+  problem(path: ByteString, error: unknown): void {
     const found = asTargetError(error, path);
     if (found.kind === 'space' || found.kind === 'internal' || found.kind === 'canceled') {
       this.#failure ??= found;
