@@ -261,7 +261,7 @@ class CheckRun {
     const content = snapshotContent(id);
     let root: SnapshotRoot | undefined;
     const sink: typeof content.sink = (record, plain) => {
-      if (record === 0) root = rootOf(plain);
+      if (record === 0) root = rootOf(plain, id);
       content.sink(record, plain);
     };
     const found = await this.#read(info, { sink, end: content.end });
@@ -420,12 +420,11 @@ class CheckRun {
   }
 
   async #pages(): Promise<void> {
-    const reader = new PageReader(this.#repository);
     const context = {
       log: this.#log,
       facts: this.#facts,
       forwarding: this.#forwarding,
-      reader,
+      readerFor: (writer: string) => new PageReader(this.#repository, writer),
       present: (pack: string): boolean => this.#sizes.has(pack),
       onPage: (): void => {
         this.#o.signal?.throwIfAborted();
@@ -530,9 +529,9 @@ function sizeProblem(found: number, expected: number): CheckProblem {
   return problemOf(reject(code, `has ${found} bytes, snapshots say ${expected}`));
 }
 
-function rootOf(plain: Uint8Array): SnapshotRoot | undefined {
+function rootOf(plain: Uint8Array, id: string): SnapshotRoot | undefined {
   try {
-    return parseRoot(Buffer.from(plain).toString('utf8'));
+    return parseRoot(Buffer.from(plain).toString('utf8'), id);
   } catch {
     return undefined;
   }

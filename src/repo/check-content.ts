@@ -46,9 +46,7 @@ export function snapshotContent(id: string): ContentReader<Snapshot> {
       const first = pieces[0];
       if (first === undefined || first.indexOf(10) !== first.byteLength - 1)
         throw reject('E_JSON', 'record 0 of a snapshot is not exactly its root line');
-      const snapshot = parseSnapshot(decodeText(Buffer.concat(pieces)));
-      if (snapshot.root.id !== id) throw reject('E_NAME', `the root line names snapshot ${snapshot.root.id}`);
-      return snapshot;
+      return parseSnapshot(decodeText(Buffer.concat(pieces)), id);
     },
   };
 }
