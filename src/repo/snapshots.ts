@@ -92,7 +92,7 @@ async function readDrops(
 /** An error about the repository's content; anything else (storage unreachable, a bug) is thrown. */
 export function damagedOrThrow(error: unknown): BackpackError {
   const found = toBackpackError(error);
-  if (found.kind === 'damaged' || found.kind === 'unsupported' || found.code === 'E_KEY') return found;
+  if (found.kind === 'damaged' || found.kind === 'unsupported' || found.code.startsWith('E_')) return found;
   throw error;
 }
 
