@@ -272,7 +272,10 @@ class RestoreRun {
         c: 'a character device',
       };
       const what = names[type] ?? `an entry of unknown type ${type}`;
-      this.problem(path, targetError('BP_NOT_RESTORED', `${what} was not restored`, path));
+      this.problem(
+        path,
+        targetError('BP_NOT_RESTORED', `is ${what}, which this version does not restore`, path),
+      );
       return;
     }
     try {
