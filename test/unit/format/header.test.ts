@@ -10,7 +10,10 @@ import {
   parseTrailer,
   rootWriter,
 } from '../../../src/format/header.ts';
-import { type Kind, kinds } from '../../../src/format/names.ts';
+import type { Kind } from '../../../src/format/names.ts';
+
+const kinds: readonly Kind[] = ['data', 'meta', 'snap', 'indx', 'move', 'mark', 'drop'];
+
 import { codeOf, header, runs } from '../support.ts';
 
 const text = formatHeader(header).toString('latin1');
