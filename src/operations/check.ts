@@ -414,7 +414,7 @@ class CheckRun {
       for (const other of new Set([...(prev === null ? [] : [prev]), ...known])) {
         if (ids.has(other) || this.#dropped.has(other)) continue;
         const message = `snapshot ${shortId(other)} was there before snapshot ${shortId(id)} and is gone without having been forgotten`;
-        affect([this.#log.add(snapshotName(other), problemOf(reject('E_MISSING', message)))], other);
+        affect([this.#log.add(snapshotName(other), problemOf(reject('E_ROLLBACK', message)))], other);
       }
     }
   }
