@@ -2,6 +2,7 @@
  * Restore: the entries of a snapshot, or of one path in it, below a target folder. Every tag and every file's XXH64
  * is checked; a file that fails is absent, and everything else is restored.
  */
+import { randomBytes } from 'node:crypto';
 import {
   closeSync,
   ftruncateSync,
@@ -313,7 +314,8 @@ class RestoreRun {
   async #large(file: RestoreFile): Promise<void> {
     await this.#flush();
     while (Math.max(...this.#calls) > 0) await this.#settle();
-    const partial: ByteString = `${file.path}.backpack-partial`;
+    // Not made from the file's own name, which may be as long as a name can be.
+    const partial: ByteString = `${file.path.slice(0, file.path.lastIndexOf('/') + 1)}.backpack-${randomBytes(8).toString('hex')}.partial`;
     try {
       const parts = await this.#parts(file);
       if (exists(this.#jail.at(file.path)))
