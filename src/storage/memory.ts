@@ -59,7 +59,7 @@ export class MemoryStorage implements Storage {
 
   async *list(prefix: string): AsyncIterable<ObjectInfo> {
     for (const name of [...this.objects.keys()].sort()) {
-      const info = name.startsWith(prefix) ? await this.stat(name) : undefined;
+      const info = name.startsWith(prefix) && isObjectName(name) ? await this.stat(name) : undefined;
       if (info !== undefined) yield info;
     }
   }
