@@ -88,6 +88,9 @@ export function parseRoot(line: string): SnapshotRoot {
     throw reject('E_JSON', 'a snapshot does not begin with its root line');
   if ((value as { v?: unknown }).v !== 1) throw reject('E_NEED', 'unknown version of the snapshot');
   if (!isSnapshotRoot(value)) throw reject('E_JSON', `not a snapshot: ${schemaError('snapshotRoot')}`);
+  // No feature is known in v1, so each one that is needed is unknown.
+  const needed = value.features?.incompat ?? [];
+  if (needed.length > 0) throw reject('E_NEED', `the snapshot uses ${needed.join(', ').slice(0, 200)}`);
   return value;
 }
 
