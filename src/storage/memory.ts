@@ -1,5 +1,5 @@
 /** A storage in memory, for tests and simulations: the reference for the contract. */
-import { checkObjectName, isReplaceable, type ObjectName } from './object-name.ts';
+import { checkObjectName, isObjectName, isReplaceable, type ObjectName } from './object-name.ts';
 import type { ByteRange, ObjectInfo, ObjectWriter, Storage, StorageCapabilities } from './storage.ts';
 import { exists, finished, notFound, shortRead } from './storage-errors.ts';
 

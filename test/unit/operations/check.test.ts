@@ -80,7 +80,7 @@ describe('whole objects', () => {
     const { summary, damage, warnings } = await run(await sample.open(), sample);
     expect({ damage, warnings }).toEqual({ damage: [], warnings: [] });
     expect(summary).toMatchObject({ snapshots: 2, objects: 11, damaged: 0, unreadable: 0, warnings: 0 });
-    expect(summary.records).toBeGreaterThan(10);
+    expect(summary.records).toBe(10);
   });
 
   /** Runs with the objects changed for a moment. */
