@@ -55,7 +55,7 @@ export async function backup(
   const { repository } = opened;
   const heads = new HeadStore(settings.folders.state);
   await checkHead(repository, heads);
-  const progress = new Progress(voice, { done: 'read', sent: 'sent' });
+  const progress = new Progress(voice, { done: 'read', sent: 'sent', items: 'files' });
   const counts = { errors: 0, shown: 0 };
   const threads = options.threads === undefined ? settings.threads?.value : parseThreads(options.threads);
   let summary: BackupSummary;

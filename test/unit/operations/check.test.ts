@@ -121,7 +121,7 @@ describe('whole objects', () => {
 
   test('a missing snapshot is missed by the next one', async () => {
     const [old, newest] = names('snapshots/');
-    expect(codes(await changed((objects) => objects.delete(old!)))).toEqual([`E_MISSING ${old}`]);
+    expect(codes(await changed((objects) => objects.delete(old!)))).toEqual([`E_ROLLBACK ${old}`]);
     // Nobody has seen the newest one but the client that made it; its packs are left.
     const { damage, warnings } = await changed((objects) => objects.delete(newest!));
     expect(damage).toEqual([]);
