@@ -68,8 +68,12 @@ cleanup() {
   trap '' HUP INT TERM
   IFS=' '; [ -z "$PIDS" ] || kill $PIDS 2>/dev/null
   wait
-  [ -z "$T" ] || rm -rf -- "$T"
-  [ -z "$S" ] || rm -rf -- "$S"
+  # a process that was just stopped may still finish its last file
+  for tries in 1 2 3 4 5; do
+    rm -rf -- ${T:+"$T"} ${S:+"$S"} 2>/dev/null
+    if [ ! -e "${T:-/nowhere/}" ] && [ ! -e "${S:-/nowhere/}" ]; then break; fi
+    sleep 1
+  done
 }
 trap cleanup EXIT
 trap 'exit 129' HUP; trap 'exit 130' INT; trap 'exit 143' TERM
@@ -95,10 +99,10 @@ pool() {
   [ "$2" -gt 0 ] || return 0
   rm -rf "$T/claim"; mkdir "$T/claim"; PIDS='' w=0
   while [ "$w" -lt "$JOBS" ] && [ "$w" -lt "$2" ]; do
-    ( cd -- "$REPO" || exit; set -C; n=0
-      while [ "$n" -lt "$2" ]; do
-        n=$((n + 1))
-        if { true >"$T/claim/$n"; } 2>/dev/null; then ( set +C; "$1" "$n" ); fi
+    ( cd -- "$REPO" || exit; pn=0
+      while [ "$pn" -lt "$2" ]; do
+        pn=$((pn + 1)); set -C
+        if { true >"$T/claim/$pn"; } 2>/dev/null; then set +C; "$1" "$pn"; fi
       done ) &
     PIDS="$PIDS $!" w=$((w + 1))
   done

@@ -3,7 +3,7 @@
  * that shows an older state is noticed (SPEC, "Snapshots": E_ROLLBACK).
  */
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BackpackError } from '../base/errors.ts';
 
@@ -55,6 +55,11 @@ export class HeadStore {
     } catch {
       // Without a state folder there is no rollback check, and nothing else is lost.
     }
+  }
+
+  /** Forgets a head: a new repository begins at this location. */
+  forget(repo: string, location: string): void {
+    rmSync(this.#file(repo, location), { force: true });
   }
 
   #file(repo: string, location: string): string {

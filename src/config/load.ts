@@ -84,6 +84,18 @@ function nearest(key: string): string {
   return best.distance <= 3 ? `did you mean ${best.name}?` : `settings are ${known.slice(0, 5).join(', ')}`;
 }
 
+/**
+ * Settings that the file may hold and that this version does not use yet: a user must not believe that they work.
+ * @param set name of the set in use; other sets do not matter now
+ */
+export function ignoredSettings(config: Config, set?: string): string[] {
+  const names = ['compression', 'retention', 'hooks'].filter((name) => name in config);
+  const limits = ['memory', 'readRate', 'writeRate'].filter((name) => name in (config.limits ?? {}));
+  const chosen = (set === undefined ? undefined : config.sets?.[set]) ?? {};
+  const ofSet = ['exclude', 'compression'].filter((name) => name in chosen);
+  return [...names, ...limits.map((name) => `limits.${name}`), ...ofSet.map((name) => `sets.${set}.${name}`)];
+}
+
 /** Levenshtein distance. */
 export function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);

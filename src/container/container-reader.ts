@@ -160,7 +160,7 @@ async function openParts(
 function openTable(context: ContainerContext, key: KeyObject, sealed: Uint8Array): string {
   const frame = Buffer.allocUnsafeSlow(Math.max(0, sealed.byteLength - tagBytes));
   open(key, tableDomain, 0, sealed, frame);
-  return decodeText(context.memory.decodeTable(frame));
+  return decodeText(context.memory.decodeTable(frame), 'E_TABLE');
 }
 
 /** Adds the object (and record) to an error that speaks about one. */

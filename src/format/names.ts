@@ -3,6 +3,7 @@
  * any other name is refused.
  */
 import type { Clock, Random } from '../base/ports.ts';
+import { stampOfMs } from '../base/stamp.ts';
 
 /** The seven kinds of container. */
 export type Kind = 'data' | 'meta' | 'snap' | 'indx' | 'move' | 'mark' | 'drop';
@@ -36,6 +37,8 @@ export interface ContainerName {
 /** Parses the name of a container; undefined for every other name. */
 export function parseContainerName(name: string): ContainerName | undefined {
   const folder = name.slice(0, name.indexOf('/'));
+  // The name may be anything: `constructor/` is no folder of the list.
+  if (!Object.hasOwn(patterns, folder)) return undefined;
   const match = patterns[folder]?.exec(name);
   const allowed = kindsOf[folder];
   if (match === null || match === undefined || allowed === undefined) return undefined;
@@ -62,9 +65,7 @@ export function timeOfId(idHex: string): number {
 
 /** `yyyymmddThhmmssZ` of an id: the UTC second in which it was made. */
 export function stampOf(idHex: string): string {
-  const date = new Date(timeOfId(idHex));
-  if (Number.isNaN(date.getTime()) || date.getUTCFullYear() > 9999) return '';
-  return `${date.toISOString().slice(0, 19).replaceAll('-', '').replaceAll(':', '')}Z`;
+  return stampOfMs(timeOfId(idHex));
 }
 
 /** The short form shown to people: hex digits 13 to 20. */

@@ -8,6 +8,7 @@ import { BackpackError } from '../base/errors.ts';
 import { MiB } from '../base/limits.ts';
 import { type Clock, type Random, systemClock, systemRandom } from '../base/ports.ts';
 import { WriterMemory } from '../container/container-writer.ts';
+import { rootWriter } from '../format/header.ts';
 import { type NameJson, nameToJson } from '../format/name-json.ts';
 import { makeId, timeOfId } from '../format/names.ts';
 import type { PackRef, PageRef, Snapshot, SourceErrorLine } from '../format/snapshot.ts';
@@ -15,11 +16,12 @@ import { formatMs, parseTime } from '../format/time.ts';
 import { BackupRun } from '../pipeline/backup-run.ts';
 import { BackupWorker, type BackupWorkerOptions } from '../pipeline/backup-worker.ts';
 import { Catalog, type CatalogMemory, createCatalogMemory } from '../pipeline/catalog.ts';
+import type { Totals } from '../pipeline/estimate.ts';
 import type { PackResult, PacksResult } from '../pipeline/jobs.ts';
 import { type LazyPort, lazyPort } from '../pipeline/lazy-port.ts';
 import { createPackListMemory, PackList, type PackListMemory } from '../pipeline/pack-list.ts';
 import { ParentCursor } from '../pipeline/parent-cursor.ts';
-import { inlinePort, threadPort } from '../pipeline/worker-port.ts';
+import { inlinePort, threadPort, type WorkerPort } from '../pipeline/worker-port.ts';
 import { afterCheck, putSnapshot, snapshotTexts } from '../repo/commit.ts';
 import { type IndexState, loadIndex, mergedLines, shouldMerge, writeIndex } from '../repo/index-objects.ts';
 import { MetaWriter } from '../repo/meta-writer.ts';
@@ -39,7 +41,10 @@ import { FsStorage } from '../storage/fs.ts';
 /** What to back up and how. */
 export interface BackupOptions {
   readonly roots: readonly SourceRoot[];
-  readonly skip: Skip;
+  /** Files and folders that are never stored (the repository, the key), and why. */
+  readonly own: readonly { readonly device: bigint; readonly inode: bigint; readonly reason: string }[];
+  /** Whether to count the source beside the run, for a progress line that tells how much is left. */
+  readonly estimate?: boolean;
   readonly host: string;
   readonly user?: string;
   readonly set?: string;
@@ -63,9 +68,11 @@ export type BackupEvent =
       readonly type: 'progress';
       readonly bytesRead: number;
       readonly bytesStored: number;
+      /** Files looked at, and bytes read or found unchanged, so far. */
       readonly files: number;
-      readonly bytes: number;
-      readonly walked: boolean;
+      readonly bytesDone: number;
+      /** Files and bytes in all, as soon as they are known. */
+      readonly totals: Totals | undefined;
     }
   | { readonly type: 'source-error'; readonly path: string; readonly code: string; readonly message: string }
   | { readonly type: 'skipped'; readonly path: string; readonly reason: string }
@@ -93,6 +100,9 @@ export interface BackupSummary {
 }
 
 const attemptsMax = 3;
+const estimateAfterMs = 1000;
+/** The longest delay of a timer: 24 days. */
+const never = 2 ** 31 - 1;
 const raceNs = 2_000_000_000n;
 const packsMax = 1 << 22;
 const catalogMax: number = 2048 * MiB;
@@ -153,6 +163,8 @@ class Attempt {
   readonly #started: number;
   #index: IndexState | undefined;
   #torn = 0;
+  #totals: Totals | undefined;
+  #counter: WorkerPort | undefined;
   #metaBytes = 0;
 
   constructor(
@@ -198,22 +210,30 @@ class Attempt {
     const pages: PageRef[] = [];
     const needed = new Set<string>();
     const run = await this.#start(presence, parents, pages, needed);
-    const timer = setInterval(() => this.#report(run, false), 100);
+    const timer = setInterval(() => this.#report(run), 100);
+    const counting = setTimeout(() => this.#estimate(), this.#o.estimate === true ? estimateAfterMs : never);
     try {
       await run.run();
     } finally {
       clearInterval(timer);
+      clearTimeout(counting);
     }
-    this.#report(run, true);
+    this.#totals = run.counts;
+    this.#report(run);
     return this.#finish({ list, presence, parents, pages, needed, run });
   }
 
   async abort(): Promise<void> {
     for (const worker of this.#workers) {
       if (worker.started) await worker.call('abort', undefined).catch(() => {});
-      await worker.close();
     }
+    await this.#close();
     await this.#meta.abort();
+  }
+
+  async #close(): Promise<void> {
+    for (const worker of this.#workers) await worker.close();
+    await this.#counter?.close();
   }
 
   async #start(
@@ -222,7 +242,7 @@ class Attempt {
     pages: PageRef[],
     needed: Set<string>,
   ): Promise<BackupRun> {
-    const reader = new PageReader(this.#repository);
+    const reader = new PageReader(this.#repository, rootWriter);
     const metaPacks = new Set<string>();
     const cursors: ParentCursor[] = [];
     for (const info of parents) {
@@ -246,7 +266,7 @@ class Attempt {
     const pathHash = this.#pathHash();
     return new BackupRun({
       roots: this.#o.roots,
-      skip: this.#o.skip,
+      skip: skipOf(this.#o),
       parents: cursors,
       workers: this.#workers,
       packs: this.#packList,
@@ -299,12 +319,12 @@ class Attempt {
   }): Promise<{ summary: BackupSummary; missing: readonly string[] }> {
     const { list, presence, parents, pages, needed, run } = state;
     const data: PackResult[] = [];
-    let index = this.#index?.missing ?? '';
+    const index: Uint8Array[] = [Buffer.from(this.#index?.missing ?? '', 'latin1')];
     for (const result of await Promise.all(
       this.#workers.filter((w) => w.started).map((w) => w.call<PacksResult>('finish', undefined)),
     )) {
       data.push(...result.packs);
-      index += result.index;
+      index.push(...result.index);
     }
     const sizes = new Map([...presence.sizes, ...data.map(({ id, sizeBytes }) => [id, sizeBytes] as const)]);
     const id = makeId(this.#clock, this.#random);
@@ -323,32 +343,33 @@ class Attempt {
     const meta = await this.#meta.commit();
     for (const pack of meta) sizes.set(pack.id, pack.sizeBytes);
     this.#metaBytes = meta.reduce((sum, pack) => sum + pack.sizeBytes, 0);
-    index += meta
-      .map((pack) => `["P","${pack.id}",${pack.sizeBytes},"${this.#repository.keyring.dedupKeys.dd}"]\n`)
-      .join('');
+    for (const pack of meta)
+      index.push(
+        Buffer.from(
+          `["P","${pack.id}",${pack.sizeBytes},"${this.#repository.keyring.dedupKeys.dd}"]\n`,
+          'latin1',
+        ),
+      );
     await this.#writeIndex(index, presence);
     const packs = packsWith(sizeOf);
     const snapshot: Snapshot = { root, packs, pages, errors };
     this.#o.signal?.throwIfAborted();
     this.#metaBytes += await putSnapshot(this.#repository, this.#memory, snapshot, this.#o.app);
     const missing = await afterCheck(this.#repository, packs);
-    for (const worker of this.#workers) await worker.close();
+    await this.#close();
     return { summary: this.#summary(root, run, bytesStored), missing };
   }
 
   /** The index is a cache: a full disk or a missing right to write it does not fail the backup. */
-  async #writeIndex(lines: string, presence: Presence): Promise<void> {
+  async #writeIndex(lines: readonly Uint8Array[], presence: Presence): Promise<void> {
     const state = this.#index;
     const merge = state !== undefined && shouldMerge(state);
     try {
-      const old = merge ? await mergedLines(this.#repository, state, presence) : '';
-      await writeIndex(
-        this.#repository,
-        this.#memory,
-        makeId(this.#clock, this.#random),
-        this.#o.app,
-        old + lines,
-      );
+      const old = merge ? [Buffer.from(await mergedLines(this.#repository, state, presence), 'latin1')] : [];
+      await writeIndex(this.#repository, this.#memory, makeId(this.#clock, this.#random), this.#o.app, [
+        ...old,
+        ...lines,
+      ]);
       if (merge) for (const { name } of state.objects) await this.#repository.storage.delete(name);
     } catch {
       // The next run reads the tables instead.
@@ -394,8 +415,11 @@ class Attempt {
     const { host, set, roots } = this.#o;
     const own = JSON.stringify(roots.map(({ stored }) => JSON.parse(nameToJson(stored)) as NameJson));
     const same = list.snapshots.filter(
-      ({ root }) =>
-        root.host === host && root.set === set && (set !== undefined || JSON.stringify(root.roots) === own),
+      ({ root, writer }) =>
+        writer === rootWriter &&
+        root.host === host &&
+        root.set === set &&
+        (set !== undefined || JSON.stringify(root.roots) === own),
     );
     const complete = same.findLastIndex(({ root }) => !root.partial);
     const later = same.slice(complete + 1).at(-1);
@@ -442,9 +466,23 @@ class Attempt {
     return { bytesRead, bytesStored };
   }
 
-  #report(run: BackupRun, walked: boolean): void {
-    const { files, bytes } = run.counts;
-    this.#emit({ type: 'progress', ...this.#counters(), files, bytes, walked });
+  #report(run: BackupRun): void {
+    const { files, unchangedBytes } = run.counts;
+    const counters = this.#counters();
+    const bytesDone = unchangedBytes + counters.bytesRead;
+    this.#emit({ type: 'progress', ...counters, files, bytesDone, totals: this.#totals });
+  }
+
+  /** Counts the source in a thread of its own; only long runs come to it. */
+  #estimate(): void {
+    const own = this.#o.own.map(({ device, inode }) => [device, inode] as const);
+    this.#counter = threadPort(new URL('../pipeline/estimate-thread.js', import.meta.url), own);
+    this.#counter.call<Totals>('total', this.#o.roots).then(
+      (totals) => {
+        this.#totals = totals;
+      },
+      () => {},
+    );
   }
 
   #summary(root: SnapshotRoot, run: BackupRun, stored: number): BackupSummary {
@@ -467,4 +505,13 @@ class Attempt {
       elapsedMs: this.#clock.now() - this.#started,
     };
   }
+}
+
+/** Files are known by device and inode, wherever a path leads to them. */
+function skipOf({ own }: BackupOptions): Skip {
+  const byInode = new Map(own.map((one) => [one.inode, one]));
+  return (stat) => {
+    const found = byInode.get(stat.ino);
+    return found !== undefined && found.device === stat.dev ? found.reason : undefined;
+  };
 }

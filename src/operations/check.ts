@@ -280,7 +280,7 @@ class CheckRun {
     const content = snapshotContent(id);
     let root: SnapshotRoot | undefined;
     const sink: typeof content.sink = (record, plain) => {
-      if (record === 0) root = rootOf(plain);
+      if (record === 0) root = rootOf(plain, id);
       content.sink(record, plain);
     };
     const found = await this.#read(info, { sink, end: content.end });
@@ -422,7 +422,7 @@ class CheckRun {
       for (const other of new Set([...(prev === null ? [] : [prev]), ...known])) {
         if (ids.has(other) || this.#dropped.has(other)) continue;
         const message = `snapshot ${shortId(other)} was there before snapshot ${shortId(id)} and is gone without having been forgotten`;
-        affect([this.#log.add(snapshotName(other), problemOf(reject('E_MISSING', message)))], other);
+        affect([this.#log.add(snapshotName(other), problemOf(reject('E_ROLLBACK', message)))], other);
       }
     }
   }
@@ -433,7 +433,7 @@ class CheckRun {
       log: this.#log,
       facts: this.#facts,
       forwarding: this.#forwarding,
-      reader: new PageReader(this.#repository),
+      readerFor: (writer: string) => new PageReader(this.#repository, writer),
       present: (pack: string): boolean => this.#sizes.has(pack),
       onPage: (): void => {
         this.#o.signal?.throwIfAborted();
@@ -550,9 +550,9 @@ function sizeProblem(found: number, expected: number): CheckProblem {
   return problemOf(reject(code, `has ${found} bytes, snapshots say ${expected}`));
 }
 
-function rootOf(plain: Uint8Array): SnapshotRoot | undefined {
+function rootOf(plain: Uint8Array, id: string): SnapshotRoot | undefined {
   try {
-    return parseRoot(Buffer.from(plain).toString('utf8'));
+    return parseRoot(Buffer.from(plain).toString('utf8'), id);
   } catch {
     return undefined;
   }

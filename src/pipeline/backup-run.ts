@@ -41,6 +41,7 @@ export interface BackupCounts {
   newFiles: number;
   changedFiles: number;
   unchangedFiles: number;
+  unchangedBytes: number;
   /** Entries that are not files. */
   others: number;
 }
@@ -59,7 +60,7 @@ interface Batch {
 
 const batchFiles = 256;
 const batchBytes: number = 4 * MiB;
-const slotsMax = 20_000;
+const slotsMax = 4096;
 const callsPerWorker = 2;
 const yieldEvery = 256;
 
@@ -71,6 +72,7 @@ export class BackupRun {
     newFiles: 0,
     changedFiles: 0,
     unchangedFiles: 0,
+    unchangedBytes: 0,
     others: 0,
   };
   readonly #o: BackupRunOptions;
@@ -139,7 +141,10 @@ export class BackupRun {
     // A file that changed within the resolution of the clock looks the same: those are read again.
     const trusted = parent !== undefined && (type !== 'f' || item.stat.ctimeNs < parent.trustBeforeNs);
     if (parent !== undefined && trusted) {
-      if (type === 'f') this.counts.unchangedFiles += 1;
+      if (type === 'f') {
+        this.counts.unchangedFiles += 1;
+        this.counts.unchangedBytes += size;
+      }
       this.#slots.push({ entry: await parent.take(item.stored, prefix) });
       return;
     }
@@ -195,7 +200,7 @@ export class BackupRun {
     const slot: Slot = { entry: undefined };
     this.#slots.push(slot);
     if (stamp.size === 0) {
-      slot.entry = { path: item.stored, prefix, x: undefined, extents: [] };
+      slot.entry = kept ?? { path: item.stored, prefix, x: undefined, extents: [] };
       return;
     }
     if (!this.#started) {

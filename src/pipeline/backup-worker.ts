@@ -215,6 +215,7 @@ export class BackupWorker {
     this.#hashTurn(chain, range, start, next);
     const end = next >= size ? this.#end(fd, file, before, short) : undefined;
     chain.pass(range, next);
+    this.#progress[0]! += next - start;
     const extents = await this.#chunks(task, start, cuts);
     return end === undefined ? { extents } : { extents, end };
   }
@@ -242,7 +243,6 @@ export class BackupWorker {
   #read(task: RangesTask, fd: number, address: number, position: number, to: number): boolean {
     const wanted = to - position;
     const got = readAt(fd, this.#kernel.bytes, address, wanted, position, task.file.path);
-    this.#progress[0]! += got;
     if (got < wanted) this.#kernel.bytes.fill(0, address + got, address + wanted);
     return got < wanted;
   }

@@ -63,7 +63,8 @@ export class DataPacks {
   readonly #identity: Int32Array = new Int32Array(7);
   readonly #place: ChunkPlace = { pack: 0, record: 0, offset: 0, whole: false };
   readonly #commits: Promise<PackResult>[] = [];
-  readonly #index: string[] = [];
+  /** Index lines of the packs that are complete: bytes, because millions of small strings would take far more. */
+  readonly #index: Buffer[] = [];
   #groupFill = 0;
   #groupLines: string[] = [];
   #groupTokens: number[] = [];
@@ -152,7 +153,7 @@ export class DataPacks {
     await this.closeGroup();
     if (this.#pack !== undefined) await this.#close();
     const packs = await Promise.all(this.#commits);
-    return { packs, index: this.#index.join('') };
+    return { packs, index: this.#index };
   }
 
   /** Gives up; packs that are not yet durable disappear. */
@@ -192,7 +193,8 @@ export class DataPacks {
     // At most one pack at a time is on its way to the disk, so that a slow disk holds the worker back.
     await Promise.allSettled(this.#commits.slice(-1));
     const size = await writer.finish();
-    this.#index.push(`["P","${writer.id}",${size},"${this.#o.keyring.dedupKeys.dd}"]\n`, ...index);
+    const head = `["P","${writer.id}",${size},"${this.#o.keyring.dedupKeys.dd}"]\n`;
+    this.#index.push(Buffer.from(head + index.join(''), 'latin1'));
     const commit = writer.commit().then(({ sizeBytes }) => ({ id: writer.id, sizeBytes }));
     commit.catch(() => {});
     this.#commits.push(commit);

@@ -54,5 +54,5 @@ export interface PackResult {
 /** All packs of a worker, and their lines for the index. */
 export interface PacksResult {
   readonly packs: readonly PackResult[];
-  readonly index: string;
+  readonly index: readonly Uint8Array[];
 }

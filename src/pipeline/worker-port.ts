@@ -40,6 +40,9 @@ export function invoke(worker: Callable, method: string, argument: unknown): Pro
   return (found as (argument: unknown) => Promise<unknown>).call(worker, argument);
 }
 
+/** Pieces of ciphertext die young: a small nursery keeps a worker's memory small and costs nothing measurable. */
+const maxYoungGenerationSizeMb = 8;
+
 /**
  * Starts a worker thread.
  * @param script the module it runs, which calls serveThread
@@ -47,7 +50,11 @@ export function invoke(worker: Callable, method: string, argument: unknown): Pro
  */
 export function threadPort(script: URL, options: unknown): WorkerPort {
   // The environment may hold secrets that no worker needs.
-  const worker = new Worker(script, { workerData: options, env: {}, stdin: false });
+  const worker = new Worker(script, {
+    workerData: options,
+    env: {},
+    resourceLimits: { maxYoungGenerationSizeMb },
+  });
   const waiting = new Map<number, { resolve(value: never): void; reject(error: Error): void }>();
   let nextId = 0;
   let dead: BackpackError | undefined;

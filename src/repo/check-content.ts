@@ -1,6 +1,6 @@
 /** Content of the containers that are streams of lines: snapshots, index, moved, marks, drops (SPEC 13 and 14). */
-import { lineMax } from '../base/limits.ts';
-import { decodeText, letterOf, linesOf, parseLine, skipUnknown } from '../format/json-lines.ts';
+import { lineMax, namesPerMarkMax } from '../base/limits.ts';
+import { decodeText, letterOf, linesOf, parseHead, parseLine, skipUnknown } from '../format/json-lines.ts';
 import { reject } from '../format/reject.ts';
 import { parseSnapshot, type Snapshot } from '../format/snapshot.ts';
 import type { PackFacts } from '../pipeline/check-jobs.ts';
@@ -21,7 +21,6 @@ import {
   type VLine,
 } from '../schema/index.ts';
 
-const namesPerMarkMax = 10_000;
 /** A snapshot's text above this is not held in memory. */
 const snapshotMax: number = 384 * 1024 * 1024;
 
@@ -46,9 +45,7 @@ export function snapshotContent(id: string): ContentReader<Snapshot> {
       const first = pieces[0];
       if (first === undefined || first.indexOf(10) !== first.byteLength - 1)
         throw reject('E_JSON', 'record 0 of a snapshot is not exactly its root line');
-      const snapshot = parseSnapshot(decodeText(Buffer.concat(pieces)));
-      if (snapshot.root.id !== id) throw reject('E_NAME', `the root line names snapshot ${snapshot.root.id}`);
-      return snapshot;
+      return parseSnapshot(decodeText(Buffer.concat(pieces)), id);
     },
   };
 }
@@ -58,7 +55,7 @@ export function dropContent(): ContentReader<string[]> {
   const ids: string[] = [];
   return lines(
     isDropHead,
-    'a drop object',
+    'drop',
     (letter, line) => {
       if (letter !== 'S') return skipUnknown(letter);
       if (!isSLine(line)) throw reject('E_JSON', `a wrong S line: ${schemaError('sLine')}`);
@@ -73,7 +70,7 @@ export function markContent(): ContentReader<string[]> {
   const names: string[] = [];
   return lines(
     isMarkHead,
-    'a mark',
+    'mark',
     (letter, line) => {
       if (letter !== 'X') return skipUnknown(letter);
       if (!isXLine(line)) throw reject('E_JSON', `a wrong X line: ${schemaError('xLine')}`);
@@ -103,7 +100,7 @@ export function movedContent(from: string): ContentReader<Moved> {
   };
   return lines(
     isHead,
-    'a moved object',
+    'moved',
     (letter, line) => {
       if (letter !== 'V') return skipUnknown(letter);
       if (!isVLine(line)) throw reject('E_JSON', `a wrong V line: ${schemaError('vLine')}`);
@@ -133,7 +130,7 @@ export function indexContent(
   };
   return lines(
     isIndexHead,
-    'an index',
+    'index',
     (letter, line) => {
       if (letter === 'P') {
         if (!isPLine(line)) throw reject('E_JSON', `a wrong P line: ${schemaError('pLine')}`);
@@ -144,13 +141,13 @@ export function indexContent(
         open = true;
       } else if (letter === 'R') {
         if (!isRLine(line)) throw reject('E_JSON', `a wrong R line: ${schemaError('rLine')}`);
-        if (!open) throw reject('E_ORDER', 'an R line stands before any P line');
+        if (!open) throw reject('E_JSON', 'an R line stands before any P line');
         record += 1;
         if (facts !== undefined && facts.lengths[record] !== line[3]) throw wrong();
       } else if (letter === 'C') {
         if (!isCLine(line) || line.length !== 5)
           throw reject('E_JSON', `a wrong C line: ${schemaError('cLine')}`);
-        if (record < 0) throw reject('E_ORDER', 'a C line stands before any R line');
+        if (record < 0) throw reject('E_JSON', 'a C line stands before any R line');
         if (
           facts !== undefined &&
           (facts.chunkOffsets[chunk] !== line[1] || facts.chunkLengths[chunk] !== line[2])
@@ -175,13 +172,11 @@ function lines<T>(
   let failure: unknown;
   const take = (text: string): void => {
     for (const line of linesOf(text)) {
-      const value = parseLine(line);
       if (!headSeen) {
         headSeen = true;
-        const { v } = value as { v?: unknown };
-        if (typeof v === 'number' && v > 1) throw reject('E_NEED', `unknown version of ${what}`);
-        if (!isHead(value)) throw reject('E_JSON', `not ${what}`);
+        if (!isHead(parseHead(line, what))) throw reject('E_JSON', `a wrong first line of ${what}`);
       } else {
+        const value = parseLine(line);
         if (!Array.isArray(value)) throw reject('E_JSON', `a line of ${what} is not an array`);
         onLine(letterOf(value), value);
       }

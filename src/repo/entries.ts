@@ -1,6 +1,8 @@
 /** The entries of a snapshot, or of one path in it, read page by page. */
 import type { ByteString } from '../base/bytes.ts';
+import { withObject } from '../container/container-reader.ts';
 import { type Entry, EntryStream } from '../format/entry-stream.ts';
+import { packName } from '../format/names.ts';
 import { comparePaths } from '../format/path-rules.ts';
 import type { PageRef, Snapshot } from '../format/snapshot.ts';
 import type { PageReader } from './snapshots.ts';
@@ -46,10 +48,10 @@ export async function* entriesOf(
     }
     last = index;
     try {
-      for (const entry of stream.page(text)) if (wanted(entry, top)) yield entry;
+      for (const entry of stream.page(text, page)) if (wanted(entry, top)) yield entry;
     } catch (error) {
       // What a page says wrongly costs the rest of this page only.
-      onPageError(error, page);
+      onPageError(withObject(error, packName(page.pack), page.record), page);
       stream = new EntryStream(false);
     }
   }

@@ -155,18 +155,20 @@ export async function writeIndex(
   memory: WriterMemory,
   id: string,
   app: string,
-  lines: string,
+  lines: readonly Uint8Array[],
 ): Promise<void> {
   const { repo, keyring, storage } = repository;
   const out = await storage.create(indexName(id));
   const writer = new ContainerWriter(memory, keyring, { kind: 'indx', repo, id, app }, out);
-  const bytes = Buffer.from(head + lines, 'utf8');
   const { kernel, plain } = memory.codec;
-  for (let from = 0; from < bytes.byteLength; ) {
-    const end = from + MiB >= bytes.byteLength ? bytes.byteLength : bytes.lastIndexOf(10, from + MiB) + 1;
-    kernel.bytes.set(bytes.subarray(from, end), plain);
-    await writer.addRecord(plain, end - from);
-    from = end;
+  for (const piece of [Buffer.from(head, 'latin1'), ...lines]) {
+    const bytes = Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength);
+    for (let from = 0; from < bytes.byteLength; ) {
+      const end = from + MiB >= bytes.byteLength ? bytes.byteLength : bytes.lastIndexOf(10, from + MiB) + 1;
+      kernel.bytes.set(bytes.subarray(from, end), plain);
+      await writer.addRecord(plain, end - from);
+      from = end;
+    }
   }
   await writer.finish();
   await writer.commit();

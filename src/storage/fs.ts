@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { checkObjectName, isObjectName, isReplaceable, type ObjectName } from './object-name.ts';
 import type { ByteRange, ObjectInfo, ObjectWriter, Storage, StorageCapabilities } from './storage.ts';
-import { exists, fromSystemError, notFound, shortRead } from './storage-errors.ts';
+import { exists, finished, fromSystemError, notFound, shortRead } from './storage-errors.ts';
 
 const fsync = promisify(fsyncCallback);
 const close = promisify(closeCallback);
@@ -153,6 +153,7 @@ export class FsStorage implements Storage {
     };
     return {
       append: (pieces) => {
+        if (!open) throw finished(name);
         try {
           sizeBytes += writeAll(fd, pieces);
         } catch (error) {
@@ -160,13 +161,21 @@ export class FsStorage implements Storage {
         }
       },
       commit: async () => {
+        // The number of a closed handle may belong to another file by now.
+        if (!open) throw finished(name);
         try {
           await fsync(fd);
           open = false;
           await close(fd);
           await this.#makeFolder(folder);
           await this.#publish(temporary, name, replace);
-          await this.#syncFolder(folder);
+          try {
+            await this.#syncFolder(folder);
+          } catch (error) {
+            // Not acknowledged, so it must not be there; only what replaced another object stays.
+            if (!replace) await unlink(join(this.location, name)).catch(() => {});
+            throw error;
+          }
           return { name, sizeBytes, timeMs: Date.now() };
         } catch (error) {
           await drop();

@@ -95,10 +95,10 @@ export class Jail {
 
   #refused(path: ByteString, cause: unknown): BackpackError {
     const { code } = (cause ?? {}) as NodeJS.ErrnoException;
-    const escape = code === 'ELOOP' || code === 'ENOTDIR' || cause === undefined;
-    const what = escape ? 'is a link or no folder; nothing is written through it' : 'cannot be opened';
+    const leaves = code === 'ELOOP' || code === 'ENOTDIR' || cause === undefined;
+    const what = leaves ? 'is a link or no folder; nothing is written through it' : 'cannot be opened';
     return new BackpackError(
-      escape ? 'BP_TARGET_ESCAPE' : 'BP_TARGET_WRITE',
+      leaves ? 'BP_TARGET_ESCAPE' : 'BP_TARGET_WRITE',
       `${byteStringToText(path)} ${what}`,
       {
         kind: 'target',

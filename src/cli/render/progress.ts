@@ -2,7 +2,6 @@
  * Progress: one line that is redrawn at most ten times a second on a terminal, a plain line every 30 seconds
  * elsewhere, an event every second with --json. Rates are weighted over about 15 seconds; what is not known is null.
  */
-import { createLogUpdate } from 'log-update';
 import type { Voice } from './output.ts';
 import { bytes, count, duration } from './text.ts';
 
@@ -16,6 +15,8 @@ export interface ProgressState {
   readonly filesTotal: number | null;
 }
 
+/** To the first column, and erase the line. */
+const eraseLine = '\r\u001b[2K';
 const terminalMs = 100;
 const plainMs = 30_000;
 const jsonMs = 1000;
@@ -26,7 +27,8 @@ export class Progress {
   readonly #voice: Voice;
   readonly #words: { readonly done: string; readonly sent: string };
   readonly #started: number = performance.now();
-  readonly #update: ReturnType<typeof createLogUpdate> | undefined;
+  readonly #redraws: boolean;
+  #drawn = false;
   #last = 0;
   #seq = 0;
   #rates = { at: performance.now(), done: 0, sent: 0, doneRate: 0, sentRate: 0 };
@@ -35,10 +37,7 @@ export class Progress {
   constructor(voice: Voice, words: { done: string; sent: string }) {
     this.#voice = voice;
     this.#words = words;
-    const { stderr } = voice.context;
-    if (!voice.json && !voice.quiet && stderr.isTTY === true) {
-      this.#update = createLogUpdate(stderr as unknown as NodeJS.WritableStream, { showCursor: true });
-    }
+    this.#redraws = !voice.json && !voice.quiet && voice.context.stderr.isTTY === true;
   }
 
   /** Shows a state, if it is time to. */
@@ -62,9 +61,12 @@ export class Progress {
         filesTotal,
         remainingMs,
       });
-    } else if (this.#update !== undefined) {
+    } else if (this.#redraws) {
       if (now - this.#last < terminalMs) return;
-      this.#update(this.#line(state).slice(0, (this.#voice.context.stderr.columns || 80) - 1));
+      // A pseudo-terminal may say that it has 0 columns.
+      const { stderr } = this.#voice.context;
+      stderr.write(`${eraseLine}${this.#line(state).slice(0, (stderr.columns || 80) - 1)}`);
+      this.#drawn = true;
     } else {
       if (now - Math.max(this.#last, this.#started) < plainMs) return;
       this.#voice.say(`${this.#line(state)}\n`);
@@ -74,7 +76,8 @@ export class Progress {
 
   /** Takes the line away. */
   done(): void {
-    this.#update?.clear();
+    if (this.#drawn) this.#voice.context.stderr.write(eraseLine);
+    this.#drawn = false;
   }
 
   #measure(state: ProgressState, now: number): void {

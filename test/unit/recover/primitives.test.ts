@@ -125,7 +125,9 @@ test('a changed or cut frame gives E_LZ4 or the same bytes, never others', () =>
 test('a block cannot reach before its begin or beyond its end, a frame needs its header checksum', () => {
   const block = (...bytes: number[]) => {
     const out = Buffer.alloc(400, 0x5a);
-    return codeOf(() => recover.lz4Block(Buffer.from(bytes), 0, bytes.length, out, 100, 300));
+    const code = codeOf(() => recover.lz4Block(Buffer.from(bytes), 0, bytes.length, out, 100, 300));
+    expect(out.subarray(300).every((b) => b === 0x5a)).toBe(true);
+    return code;
   };
   expect(block(0x10, 97, 1, 0, 0)).toBe('no error');
   expect(block(0x10, 97, 2, 0, 0)).toBe('E_LZ4');

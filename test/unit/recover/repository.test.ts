@@ -592,6 +592,8 @@ test('features, backpack.json and the kit', () => {
   fs.writeFileSync(path.join(r.dir, 'README.txt'), 'read me');
   fs.writeFileSync(path.join(r.dir, 'recover/recover.js'), 'evil');
   expect(codesIn(r.run('verify').out)).toEqual(['E_KIT']);
+  fs.appendFileSync(path.join(r.dir, 'recover/SHA256SUMS'), `${sha('evil')}  recover.js\n`);
+  expect(r.run('verify').out).toContain('do not trust this kit');
 });
 
 test('run as a program: no command restores the latest into ./recovered, once', () => {
