@@ -90,7 +90,7 @@ function linePattern(line: string, world: World): string {
       const variable = /^\$\{([A-Z]+)\}$/.exec(part)?.[1];
       if (variable !== undefined) return literal(world.env[variable] ?? part);
       const [, form, name] = /^<([a-z]+)(?::([A-Z]+))?>$/.exec(part) ?? [];
-      if (form === 'dir') return literal(world.dir);
+      if (form === 'dir') return `(?:${literal(world.dir)}|<dir>)`;
       if (form === 'home') return literal(world.home);
       const found = form === undefined ? undefined : forms[form];
       if (found === undefined) return literal(part);
