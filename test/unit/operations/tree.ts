@@ -196,7 +196,7 @@ export async function backUp(
   const events: BackupEvent[] = [];
   const all: BackupOptions = {
     roots: [rootOf('.', folder)],
-    skip: () => undefined,
+    own: [],
     host: 'host',
     app: 'test',
     threads: 0,
