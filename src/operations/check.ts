@@ -575,8 +575,8 @@ function eventOf(finding: Finding): CheckEvent {
 
 function nextStep(object: string): string {
   if (object.startsWith('index/'))
-    return 'nothing is lost: the index is a cache that backpack repair makes anew';
+    return 'nothing is lost: the index is a cache; delete this object, the next backup does without it';
   if (object.startsWith('packs/') || object.startsWith('snapshots/'))
-    return 'everything else can still be restored; backpack repair shows what can be saved';
-  return 'backpack repair shows what can be done';
+    return 'everything else can still be restored; a backup of the same files stores again what is missing';
+  return 'keep a copy of the repository before you change anything in it';
 }

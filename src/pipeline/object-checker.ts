@@ -282,8 +282,8 @@ function withMessage(error: BackpackError, message: string, hint: string): Backp
   return BackpackError.fromJSON({ ...error.toJSON(), message, hint });
 }
 
-const walk = 'its records can be found without it; backpack repair shows what can be saved';
-const rebuilt = 'nothing is lost: backpack repair rebuilds it from what is there';
+const walk = 'its records are still there: keep the object; everything else can be restored';
+const rebuilt = 'no content is lost: recover/recover.js reads it with this damage';
 
 /** An error as a problem of the object (or record) at hand. */
 export function problemOf(error: unknown, record?: number): CheckProblem {
