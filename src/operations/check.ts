@@ -577,6 +577,6 @@ function nextStep(object: string): string {
   if (object.startsWith('index/'))
     return 'nothing is lost: the index is a cache; delete this object, the next backup does without it';
   if (object.startsWith('packs/') || object.startsWith('snapshots/'))
-    return 'everything else can still be restored; a backup of the same files stores again what is missing';
+    return 'everything else can still be restored; back up to a new repository while the source is there';
   return 'keep a copy of the repository before you change anything in it';
 }
