@@ -53,15 +53,18 @@ describe('single bytes', () => {
       const table = await tableOf(repository, name, bytes.byteLength);
       const inTable = (at: number): boolean => at > table && at < bytes.byteLength - 512;
       for (let at = 0; at < bytes.byteLength; at += inTable(at) && inTable(at + step) ? step : 1) {
-        const flip = 1 + (next() % 255);
-        bytes[at]! ^= flip;
-        const opened = name === 'backpack.json' ? await sample.open() : repository;
-        const { damage } = await run(opened, sample);
-        bytes[at]! ^= flip;
-        flips += 1;
-        const named = damage.length > 0 && damage.every(({ object }) => object === name);
-        if (!named)
-          missed.push(`${name} ${at} ^ ${flip}: ${damage.map(({ code, object }) => `${code} ${object}`)}`);
+        // A single bit turns a digit into another digit, which no grammar refuses.
+        const inText = !name.endsWith('.bpk') || at >= bytes.byteLength - 512;
+        for (const flip of inText ? [1 + (next() % 255), 1] : [1 + (next() % 255)]) {
+          bytes[at]! ^= flip;
+          const opened = name === 'backpack.json' ? await sample.open() : repository;
+          const { damage } = await run(opened, sample);
+          bytes[at]! ^= flip;
+          flips += 1;
+          const named = damage.length > 0 && damage.every(({ object }) => object === name);
+          if (!named)
+            missed.push(`${name} ${at} ^ ${flip}: ${damage.map(({ code, object }) => `${code} ${object}`)}`);
+        }
       }
     }
     return { flips, missed };
