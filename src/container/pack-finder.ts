@@ -67,10 +67,11 @@ export class PackFinder {
 
   /**
    * Where a record is now.
-   * @param writer the only writer whose packs are allowed: of the pack, or of the old pack in the moved object
+   * @param writer the only writer whose packs are allowed: of the pack, or of the old pack in the moved object;
+   * undefined: any
    * @throws BackpackError E_MISSING, E_MOVED, E_WRITER, E_KIND and what opening a container throws
    */
-  async find(pack: string, record: number, writer: string): Promise<PackRecord> {
+  async find(pack: string, record: number, writer: string | undefined): Promise<PackRecord> {
     let at = pack;
     let ordinal = record;
     for (let step = 0; ; step += 1) {
@@ -79,7 +80,7 @@ export class PackFinder {
         if (reader.header.kind !== this.#kind)
           throw reject('E_KIND', `the pack is not of kind ${this.#kind}`, { object: reader.name });
         // Only holders of the root write moved objects, so behind one the new pack's writer does not matter.
-        if (step === 0 && reader.header.writer !== writer)
+        if (step === 0 && writer !== undefined && reader.header.writer !== writer)
           throw reject('E_WRITER', 'the pack belongs to another writer than the snapshot', {
             object: reader.name,
           });
@@ -97,7 +98,7 @@ export class PackFinder {
           object,
           record,
         });
-      if (step === 0 && move.writer !== writer)
+      if (step === 0 && writer !== undefined && move.writer !== writer)
         throw reject('E_WRITER', 'the moved pack belongs to another writer than the snapshot', { object });
       ordinal = move.newFirst + ordinal - move.first;
       at = move.pack;

@@ -152,10 +152,10 @@ export class BackupRun {
       this.#slots.push({ entry: { path: item.stored, prefix, x: undefined, extents: [] } });
       return;
     }
-    if (known) this.counts.changedFiles += 1;
-    else this.counts.newFiles += 1;
+    const counter = known ? 'changedFiles' : 'newFiles';
+    this.counts[counter] += 1;
     const kept = parent === undefined ? undefined : await parent.take(item.stored, prefix);
-    await this.#file(item, prefix, kept);
+    await this.#file(item, prefix, kept, counter);
   }
 
   #count(type: string, size: number): void {
@@ -189,7 +189,12 @@ export class BackupRun {
     return { parent, known };
   }
 
-  async #file(item: SourceItem, prefix: string, kept: KeptEntry | NewEntry | undefined): Promise<void> {
+  async #file(
+    item: SourceItem,
+    prefix: string,
+    kept: KeptEntry | NewEntry | undefined,
+    counter: 'changedFiles' | 'newFiles',
+  ): Promise<void> {
     const { stat } = item;
     const stamp: FileStamp = {
       size: Number(stat.size),
@@ -208,12 +213,22 @@ export class BackupRun {
       await this.#o.beforeFirstFile();
     }
     const task: FileTask = { path: item.real, stored: item.stored, stamp };
-    const finish = (result: FileResult): void => this.#finish(slot, item, prefix, kept, result);
+    const finish = (result: FileResult): void => {
+      if (result.error !== undefined) this.#uncount(stamp.size, counter);
+      this.#finish(slot, item, prefix, kept, result);
+    };
     if (stamp.size > rangeBytes) return this.#large(task, stat.blocks * 512n < stat.size, finish);
     this.#batch.tasks.push(task);
     this.#batch.finish.push(finish);
     this.#batch.bytes += stamp.size + 4 * KiB;
     if (this.#batch.tasks.length >= batchFiles || this.#batch.bytes >= batchBytes) await this.#flush();
+  }
+
+  /** A file that could not be read is none of the snapshot's files. */
+  #uncount(size: number, counter: 'changedFiles' | 'newFiles'): void {
+    this.counts.files -= 1;
+    this.counts.bytes -= size;
+    this.counts[counter] -= 1;
   }
 
   #finish(

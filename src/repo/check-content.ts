@@ -1,8 +1,8 @@
 /** Content of the containers that are streams of lines: snapshots, index, moved, marks, drops (SPEC 13 and 14). */
-import { lineMax } from '../base/limits.ts';
-import { decodeText, letterOf, linesOf, parseLine, skipUnknown } from '../format/json-lines.ts';
+import { lineMax, namesPerMarkMax } from '../base/limits.ts';
+import { decodeText, letterOf, linesOf, parseHead, parseLine, skipUnknown } from '../format/json-lines.ts';
 import { reject } from '../format/reject.ts';
-import { type PackRef, parseSnapshot, type Snapshot } from '../format/snapshot.ts';
+import { parseSnapshot, type Snapshot } from '../format/snapshot.ts';
 import type { PackFacts } from '../pipeline/check-jobs.ts';
 import type { RecordSink } from '../pipeline/object-checker.ts';
 import {
@@ -21,7 +21,6 @@ import {
   type VLine,
 } from '../schema/index.ts';
 
-const namesPerMarkMax = 10_000;
 /** A snapshot's text above this is not held in memory. */
 const snapshotMax: number = 384 * 1024 * 1024;
 
@@ -56,7 +55,7 @@ export function dropContent(): ContentReader<string[]> {
   const ids: string[] = [];
   return lines(
     isDropHead,
-    'a drop object',
+    'drop',
     (letter, line) => {
       if (letter !== 'S') return skipUnknown(letter);
       if (!isSLine(line)) throw reject('E_JSON', `a wrong S line: ${schemaError('sLine')}`);
@@ -71,7 +70,7 @@ export function markContent(): ContentReader<string[]> {
   const names: string[] = [];
   return lines(
     isMarkHead,
-    'a mark',
+    'mark',
     (letter, line) => {
       if (letter !== 'X') return skipUnknown(letter);
       if (!isXLine(line)) throw reject('E_JSON', `a wrong X line: ${schemaError('xLine')}`);
@@ -101,7 +100,7 @@ export function movedContent(from: string): ContentReader<Moved> {
   };
   return lines(
     isHead,
-    'a moved object',
+    'moved',
     (letter, line) => {
       if (letter !== 'V') return skipUnknown(letter);
       if (!isVLine(line)) throw reject('E_JSON', `a wrong V line: ${schemaError('vLine')}`);
@@ -131,7 +130,7 @@ export function indexContent(
   };
   return lines(
     isIndexHead,
-    'an index',
+    'index',
     (letter, line) => {
       if (letter === 'P') {
         if (!isPLine(line)) throw reject('E_JSON', `a wrong P line: ${schemaError('pLine')}`);
@@ -142,13 +141,13 @@ export function indexContent(
         open = true;
       } else if (letter === 'R') {
         if (!isRLine(line)) throw reject('E_JSON', `a wrong R line: ${schemaError('rLine')}`);
-        if (!open) throw reject('E_ORDER', 'an R line stands before any P line');
+        if (!open) throw reject('E_JSON', 'an R line stands before any P line');
         record += 1;
         if (facts !== undefined && facts.lengths[record] !== line[3]) throw wrong();
       } else if (letter === 'C') {
         if (!isCLine(line) || line.length !== 5)
           throw reject('E_JSON', `a wrong C line: ${schemaError('cLine')}`);
-        if (record < 0) throw reject('E_ORDER', 'a C line stands before any R line');
+        if (record < 0) throw reject('E_JSON', 'a C line stands before any R line');
         if (
           facts !== undefined &&
           (facts.chunkOffsets[chunk] !== line[1] || facts.chunkLengths[chunk] !== line[2])
@@ -173,12 +172,11 @@ function lines<T>(
   let failure: unknown;
   const take = (text: string): void => {
     for (const line of linesOf(text)) {
-      const value = parseLine(line);
       if (!headSeen) {
         headSeen = true;
-        if ((value as { v?: unknown }).v !== 1) throw reject('E_NEED', `unknown version of ${what}`);
-        if (!isHead(value)) throw reject('E_JSON', `not ${what}`);
+        if (!isHead(parseHead(line, what))) throw reject('E_JSON', `a wrong first line of ${what}`);
       } else {
+        const value = parseLine(line);
         if (!Array.isArray(value)) throw reject('E_JSON', `a line of ${what} is not an array`);
         onLine(letterOf(value), value);
       }
@@ -204,15 +202,4 @@ function lines<T>(
       return end();
     },
   };
-}
-
-/** The first size that any snapshot gives for each pack. */
-export function neededPacks(
-  snapshots: readonly { readonly packs: readonly PackRef[] }[],
-): Map<string, number> {
-  const sizes = new Map<string, number>();
-  for (const { packs } of snapshots) {
-    for (const { id, sizeBytes } of packs) if (!sizes.has(id)) sizes.set(id, sizeBytes);
-  }
-  return sizes;
 }

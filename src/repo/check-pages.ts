@@ -67,6 +67,7 @@ class PagesPass {
     } catch (error) {
       this.#problem(page, error);
     }
+    this.#from ??= page;
     try {
       for (const entry of this.#stream.page(text)) {
         await this.#entry(entry);

@@ -50,7 +50,7 @@ export async function* entriesOf(
     try {
       for (const entry of stream.page(text, page)) if (wanted(entry, top)) yield entry;
     } catch (error) {
-      // The entries before the wrong line are good; the rest of the page is not used.
+      // What a page says wrongly costs the rest of this page only.
       onPageError(withObject(error, packName(page.pack), page.record), page);
       stream = new EntryStream(false);
     }

@@ -144,10 +144,10 @@ export async function checkWriter(repository: Repository, snapshot: LoadedSnapsh
 /** Reads pages; keeps the readers of a few meta packs open. */
 export class PageReader {
   readonly #packs: PackFinder;
-  readonly #writer: string;
+  readonly #writer: string | undefined;
 
-  /** @param writer the snapshot's; a page in a pack of another one is refused */
-  constructor(repository: Repository, writer: string) {
+  /** @param writer the snapshot's: a page in a pack of another one is refused; undefined: whoever asks looks himself */
+  constructor(repository: Repository, writer?: string) {
     this.#packs = new PackFinder(repository.read, 'meta', readersMax);
     this.#writer = writer;
   }

@@ -44,6 +44,7 @@ export async function backup(
   if (options.set !== undefined && set === undefined && paths.length === 0)
     throw unknownSet(options.set, general);
   const settings = readSettings(context, options, set);
+  const threads = options.threads === undefined ? settings.threads?.value : parseThreads(options.threads);
   const given = paths.length > 0 ? paths : (set?.paths ?? []).map(expandHome);
   const roots = rootsOf(given, context.cwd);
   for (const name of ignoredSettings(settings.config, options.set)) {
@@ -55,9 +56,8 @@ export async function backup(
   const { repository } = opened;
   const heads = new HeadStore(settings.folders.state);
   await checkHead(repository, heads);
-  const progress = new Progress(voice, { done: 'read', sent: 'sent' });
+  const progress = new Progress(voice, { done: 'read', sent: 'sent', items: 'files' });
   const counts = { errors: 0, shown: 0 };
-  const threads = options.threads === undefined ? settings.threads?.value : parseThreads(options.threads);
   let summary: BackupSummary;
   try {
     const names = options.set === undefined ? {} : { set: options.set };

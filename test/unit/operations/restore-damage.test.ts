@@ -16,7 +16,7 @@ async function needsOf(sample: Sample): Promise<Map<string, Set<string>>> {
   const repository = await sample.open();
   const newest = (await listSnapshots(repository)).snapshots.at(-1)!;
   const { pages } = await loadSnapshot(repository, newest);
-  const reader = new PageReader(repository);
+  const reader = new PageReader(repository, '0'.repeat(16));
   const needs = new Map<string, Set<string>>();
   for (const page of pages) {
     const [head, ...lines] = (await reader.read(page)).trimEnd().split('\n');
