@@ -124,9 +124,11 @@ function openByHand(bytes: Buffer): { head: Record<string, unknown>; records: Bu
     .toString()
     .trimEnd()
     .split('\n')
-    .map((text) => JSON.parse(text) as never);
-  const places = (lines as [string, number, number, number][]).filter(([letter]) => letter === 'R');
-  expect((head as { records: number }).records).toBe(places.length);
+    .map((text) => JSON.parse(text) as Record<string, unknown>);
+  const places = (lines as unknown as [string, number, number, number][]).filter(
+    ([letter]) => letter === 'R',
+  );
+  expect(head).toMatchObject({ records: places.length });
   const records = places.map(([, from, clen, plain], i) => {
     const record = lz4(message(0, i, from, clen));
     expect(record.length).toBe(plain);
