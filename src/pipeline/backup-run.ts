@@ -7,7 +7,7 @@ import { BackpackError } from '../base/errors.ts';
 import { KiB, MiB } from '../base/limits.ts';
 import { type Extent, hole, zeros } from '../format/extents.ts';
 import { type BuiltPage, type KeptEntry, type NewEntry, PageBuilder } from '../format/page-builder.ts';
-import type { FileStamp } from '../source/read-file.ts';
+import { type FileStamp, sameStamp } from '../source/read-file.ts';
 import { type Skip, type SourceItem, type SourceProblem, type SourceRoot, walk } from '../source/walk.ts';
 import { entryPrefix, FilesystemNumbers, typeOf } from './entry-line.ts';
 import type { FileResult, FileTask, RangesResult, RangesTask } from './jobs.ts';
@@ -346,7 +346,11 @@ function joinRanges(results: readonly RangesResult[], file: FileTask): FileResul
   const extents: number[] = [];
   for (const [, list] of ranges) for (let i = 0; i < list.length; i += 5) joinExtent(extents, list, i);
   if (end === undefined) throw new RangeError(`no worker saw the end of a file of ${file.stamp.size} bytes`);
-  return { ...end, extents };
+  const states = results.flatMap(({ before }) => (before === undefined ? [] : [before]));
+  // Each worker opens the file for itself: when it changed in between, each range is of one state, but not the whole.
+  const mixed = states.some((state) => !sameStamp(state, states[0]!));
+  const warnings = mixed && end.warnings === undefined ? { warnings: ['torn'] } : {};
+  return { ...end, ...warnings, extents };
 }
 
 /** Appends one extent, as part of the last one when it goes on there: whole records of one pack, or zeros. */

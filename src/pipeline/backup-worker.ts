@@ -92,7 +92,8 @@ export class BackupWorker {
         ranges.push([range, done.extents]);
         end ??= done.end;
       }
-      return end === undefined ? { ranges } : { ranges, end };
+      if (ranges.length === 0) return { ranges };
+      return end === undefined ? { ranges, before } : { ranges, before, end };
     } catch (error) {
       chain.fail();
       return { ranges, error: toBackpackError(error).toJSON() };

@@ -40,6 +40,8 @@ export interface RangesTask {
 export interface RangesResult {
   /** Range number and its extents. */
   readonly ranges: readonly (readonly [number, readonly number[]])[];
+  /** The state in which this worker found the file, when it read any of it. */
+  readonly before?: FileStamp;
   /** From the worker that read the last range. */
   readonly end?: Omit<FileResult, 'extents'>;
   readonly error?: ErrorJson;

@@ -50,7 +50,7 @@ function source(): string {
 
 /** Something happens before a snapshot is put. */
 class Interrupted extends MemoryStorage {
-  act: (() => void | Promise<unknown>) | undefined;
+  act: (() => unknown) | undefined;
   override async put(
     name: string,
     bytes: Uint8Array,
