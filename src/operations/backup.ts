@@ -95,7 +95,6 @@ export interface BackupSummary {
   readonly bytesStored: number;
   readonly sourceErrors: number;
   readonly tornFiles: number;
-  readonly partial: boolean;
   readonly elapsedMs: number;
 }
 
@@ -402,11 +401,13 @@ class Attempt {
       prev: last?.id ?? null,
       known: list.snapshots.slice(-64).map((info) => info.id),
       ...(this.#replaces.length === 0 ? {} : { replaces: this.#replaces }),
-      partial: this.#errors.length > 0,
+      // Partial is a run that did not come to its end. What could not be read is in the E lines and in the counts: one
+      // file that is never readable must not make every snapshot second to an old complete one.
+      partial: false,
       app,
       features: { incompat: [], roCompat: [], compat: [] },
       params: { dedup: 'xxh64+gmac', chunker: 'fastcdc-1', packSize: this.#packSize },
-      stats: { files: run.counts.files, bytes: run.counts.bytes, stored },
+      stats: { files: run.counts.files, bytes: run.counts.bytes, stored, errors: this.#errors.length },
     };
   }
 
@@ -501,7 +502,6 @@ class Attempt {
       bytesStored: stored + this.#metaBytes,
       sourceErrors: this.#errors.length,
       tornFiles: this.#torn,
-      partial: root.partial,
       elapsedMs: this.#clock.now() - this.#started,
     };
   }

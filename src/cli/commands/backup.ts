@@ -83,7 +83,7 @@ export async function backup(
   heads.remember(repository.repo, repository.storage.location, { id: summary.snapshotId, seq: summary.seq });
   const again = asTyped(context, `backpack restore ${shortId(summary.snapshotId)} --to restored`);
   report(voice, summary, first === undefined ? '' : firstRun(context, first), again + locate(settings, set));
-  return summary.partial ? exitCodes.incomplete : exitCodes.ok;
+  return summary.sourceErrors > 0 ? exitCodes.incomplete : exitCodes.ok;
 }
 
 /** Roots of the given paths: sorted, one inside another dropped. @throws BackpackError BP_USAGE, BP_SOURCE_MISSING */
@@ -267,9 +267,8 @@ function report(voice: Voice, s: BackupSummary, first: string, again: string): v
     bytesRead: s.bytesRead,
     stored: s.bytesStored,
     sourceErrors: s.sourceErrors,
-    partial: s.partial,
     elapsedMs: s.elapsedMs,
-    exitCode: s.partial ? exitCodes.incomplete : exitCodes.ok,
+    exitCode: s.sourceErrors > 0 ? exitCodes.incomplete : exitCodes.ok,
   });
 }
 
