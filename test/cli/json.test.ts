@@ -37,7 +37,8 @@ function run(command: string, code = 0): Line[] {
   expect(lines.slice(0, -1).filter(({ type }) => type === 'summary' || type === 'error')).toEqual([]);
   if (last.type === 'summary') ran.add(last['command'] as string);
   seen.push(...lines);
-  return lines;
+  // How many of these there are depends on how fast the machine is.
+  return lines.filter(({ type }) => type !== 'status');
 }
 
 beforeAll(() => {
@@ -68,11 +69,12 @@ describe('lines of --json', () => {
     world.sh('mkdir long && head -c 200000000 /dev/urandom > long/file');
     const before = world.env['BACKPACK_THREADS'];
     world.env['BACKPACK_THREADS'] = '1';
-    const lines = run('backup long --repo repo');
-    const status = lines.filter(({ type }) => type === 'status');
+    const from = seen.length;
+    const [summary] = run('backup long --repo repo');
+    const status = seen.slice(from).filter(({ type }) => type === 'status');
     if (before === undefined) delete world.env['BACKPACK_THREADS'];
     // A fast machine is done before the first second is over.
-    if ((lines.at(-1)!['elapsedMs'] as number) > 1200) expect(status.length).toBeGreaterThan(0);
+    if ((summary!['elapsedMs'] as number) > 1500) expect(status.length).toBeGreaterThan(0);
     expect(status.map(({ seq }) => seq)).toEqual(status.map((_, i) => i + 1));
   });
 
