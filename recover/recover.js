@@ -29,6 +29,7 @@ const MAX_PATH = 65535;
 const MAX_NAME = 1024;
 const MAX_PACKS_PER_PAGE = 16384;
 const MAX_MOVES = 8;
+const MAX_MARKS = 10000;
 const MAX_KEY_FILE = 64 * KiB;
 const BLOCK_OVERHEAD = 8; // clen is at most length + 8 per block + 32
 const maxClen = (length) => length + BLOCK_OVERHEAD * Math.ceil(length / (64 * KiB)) + 32;
@@ -278,6 +279,7 @@ const FIELDS = [
 }));
 const HEADER_PAD = `pad=${'-'.repeat(79)}\n`;
 const TRAILER_1 = '\nBACKPACK-TRAILER 1\n';
+const TRAILER_END = '-\nEND\n';
 
 function parseHeader(bytes) {
   const text = bytes.toString('latin1');
@@ -324,8 +326,8 @@ function buildTrailer(h, tblOff, tblLen, records, hash) {
 /** A hint, never trusted: gives the place of the table, or says how the file is cut or lengthened. */
 function parseTrailer(bytes, size) {
   const text = bytes.toString('latin1');
-  const found = text.startsWith(TRAILER_1) || text.endsWith('-\nEND\n');
-  check(found, text.includes(TRAILER_1) ? 'E_EXTRA' : 'E_TRUNC', 'no trailer at the end of the file');
+  const found = text.startsWith(TRAILER_1) || text.endsWith(TRAILER_END);
+  check(found, text.includes(TRAILER_END) ? 'E_EXTRA' : 'E_TRUNC', 'no trailer at the end of the file');
   const m = /^table=(\d{16}) (\d{12})\nrecords=(\d{10})\nxxh64=([0-9a-f]{16})\n/.exec(text.slice(315));
   const t = /^table=(\d{16}) (\d{12})\n/.exec(text.slice(315));
   check(t, 'E_TRAILER', 'the trailer line table= is not valid');
@@ -841,7 +843,7 @@ function parseTable(plain, kind, tblOff, each = () => {}) {
   let next = 512;
   let chunkEnd = 0;
   let chunks = 0;
-  const files = new Set();
+  let files = 0;
   const line = (bytes) => {
     const o = parseLine(bytes);
     if (!root) {
@@ -879,7 +881,7 @@ function parseTable(plain, kind, tblOff, each = () => {}) {
         'C line of the wrong form',
       );
       table(typeof o[4] === 'string' && /^[0-9a-f]{32}$/.test(o[4]), 'C line without g');
-      table(o.length === 5 || (isInt(o[5]) && isInt(o[6])), 'C line with a wrong file hint');
+      table(o.length === 5 || (isInt(o[5]) && o[5] < files && isInt(o[6])), 'C line without its F line');
       table(
         last >= 0 && o[2] > 0 && o[1] >= chunkEnd && o[1] + o[2] <= len[last],
         'a chunk is not inside its record',
@@ -888,12 +890,9 @@ function parseTable(plain, kind, tblOff, each = () => {}) {
       chunks++;
       each('C', last, o[1], o[2], o[3], o[5], o[6]);
     } else if (o[0] === 'F') {
-      table(
-        o.length === 5 && isInt(o[1]) && !files.has(o[1]) && isInt(o[3]) && isTime(o[4]),
-        'F line of the wrong form',
-      );
-      files.add(o[1]);
-      each('F', o[1], nameBytes(o[2]), o[3], o[4]);
+      table(o.length === 5 && o[1] === files && isInt(o[3]) && isTime(o[4]), 'F line of the wrong form');
+      files++;
+      each('F', o[1], checkPath(nameBytes(o[2])), o[3], o[4]);
     } else {
       table(
         o.length === 4 && isId(o[1]) && isInt(o[2]) && isInt(o[3]) && o[3] > 0,
@@ -939,6 +938,7 @@ class Container {
     this.name = name;
     const parsed = parseName(name);
     this.id = parsed.id;
+    this.warn = repo.note;
     this.fd = repo.openFile(name);
     try {
       this.size = fs.fstatSync(this.fd).size;
@@ -1052,7 +1052,11 @@ class Container {
   }
   readTable(each, hash) {
     try {
-      return parseTable(this.tablePlain(hash), this.kind, this.trailer.tblOff, each);
+      const table = parseTable(this.tablePlain(hash), this.kind, this.trailer.tblOff, each);
+      const { tblOff, tblLen, text, hash: sum } = this.trailer;
+      if (text !== buildTrailer(this.header, tblOff, tblLen, table.len.length, sum))
+        this.warn(this.name, 'the trailer is damaged; the content is not affected');
+      return table;
     } catch (e) {
       e.where ??= `${this.name} table`;
       throw e;
@@ -1087,11 +1091,12 @@ const looksLikeRepository = (dir) =>
   ['packs', 'snapshots', 'backpack.json'].some((n) => fs.existsSync(path.join(dir, n)));
 
 class Repository {
-  constructor(dir, key, warn) {
+  constructor(dir, key, warn, note = () => {}) {
     this.dir = dir;
     this.roots = key.roots;
     this.repoId = key.repo;
-    this.warn = (where, e, more) => warn(where, e, more);
+    this.warn = warn;
+    this.note = note;
     this.open = new Map(); // containers in use, oldest first
     this.grouped = new Map(); // plaintext of records that hold more than one file
     this.groupedBytes = 0;
@@ -1292,6 +1297,7 @@ function checkEntry(o) {
     else check(is[form](o[key]), 'E_JSON', `${key} has the wrong form`);
   }
   const content = o.t === 'f' && o.s > 0;
+  check(o.t !== 'f' || o.s > 0 || (!o.e && !o.n), 'E_EXTENT', 'an empty file with extents');
   check(o.t !== '+' || o.e !== undefined, 'E_JSON', 'a + line without e');
   check(!content || (o.x !== undefined && o.e !== undefined), 'E_JSON', 'a file without x or e');
   check(
@@ -1302,11 +1308,8 @@ function checkEntry(o) {
   const entry = { path: entryPath, type: o.t, o };
   if (o.t === 'l') {
     entry.target = nameBytes(o.l);
-    check(
-      entry.target.length > 0 && entry.target.length <= MAX_PATH && !entry.target.includes(0),
-      'E_PATH',
-      'a symlink target that cannot be',
-    );
+    check(entry.target.length <= MAX_PATH, 'E_LIMIT', 'a symlink target longer than 65,535 bytes');
+    check(entry.target.length > 0 && !entry.target.includes(0), 'E_PATH', 'a symlink target that cannot be');
   }
   return entry;
 }
@@ -1354,10 +1357,13 @@ function* pageLines(repo, snapshot, stream, wanted, report) {
       let first = null;
       let last = null;
       let whole = true;
+      let count = 0;
       for (const bytes of linesOf([plain])) {
         try {
           const o = parseLine(bytes);
           if (packs) {
+            if (Array.isArray(o) && !knownLetter(o, '')) continue;
+            count++;
             const entry = checkEntry(o);
             first ??= entry;
             last = entry;
@@ -1375,10 +1381,10 @@ function* pageLines(repo, snapshot, stream, wanted, report) {
           whole = false;
         }
       }
-      const order = first?.path.equals(g.first) && last.path.equals(g.last);
+      check(packs, 'E_JSON', 'the page is empty');
+      const order = count === g.entries && first?.path.equals(g.first) && last.path.equals(g.last);
       const after = before === null || comparePaths(before, g.first) < (first?.type === '+' ? 1 : 0);
-      if (packs && whole && !order)
-        report(new Bad('E_ORDER', 'the page does not begin and end as its G line says', where));
+      if (whole && !order) report(new Bad('E_ORDER', 'the page is not as its G line says', where));
       else if (whole && !after) report(new Bad('E_ORDER', 'the pages are not in order', where));
     } catch (e) {
       if (!e.code?.startsWith('E_')) throw e;
@@ -1439,6 +1445,8 @@ function* entriesOf(repo, snapshot, stream, wanted, report) {
       for (const x of entry.o.e ?? []) yield checkExtent(x, packs);
       for (let line = nextPlus(); line; line = nextPlus())
         for (const x of line.entry.o.e) yield checkExtent(x, line.packs);
+      const stray = !ahead.done && ahead.value.entry?.type === '+' && plus < (entry.o.n ?? 0);
+      check(!stray, 'E_ORDER', `the + lines of ${printable(entry.path)} are not behind it`);
       check(
         plus === (entry.o.n ?? 0),
         'E_EXTENT',
@@ -1447,6 +1455,8 @@ function* entriesOf(repo, snapshot, stream, wanted, report) {
     };
     yield entry;
     while (nextPlus());
+    if (plus && entry.type !== 'f')
+      report(new Bad('E_ORDER', `a + line behind ${printable(entry.path)}, which is no file`, where));
   }
 }
 
@@ -1454,8 +1464,8 @@ function* entriesOf(repo, snapshot, stream, wanted, report) {
  * The content of a file in pieces { length, bytes | hole | zero | error }. A record that cannot be read is a
  * piece with `error`; the next ones go on. The bytes are valid until the next piece is asked for.
  */
-function* piecesOf(repo, snapshot, entry) {
-  for (const x of entry.extents()) {
+function* piecesOf(repo, snapshot, entry, extents = entry.extents()) {
+  for (const x of extents) {
     if (!x.pack) {
       yield { length: x.length, hole: x.hole, zero: !x.hole };
       continue;
@@ -1523,7 +1533,8 @@ function checkSnapshotRoot(o, id) {
   checkRoot(o, 'snapshot');
   for (const key of Object.keys(ROOT_FORMS))
     check(ROOT_FORMS[key](o[key]), 'E_JSON', `the snapshot has no valid ${key}`);
-  check(isId(o.id) && (id === null || o.id === id), 'E_NAME', 'the snapshot has another id inside');
+  check(isId(o.id), 'E_JSON', 'the snapshot has no valid id');
+  check(id === null || o.id === id, 'E_NAME', 'the snapshot has another id inside');
   check(o.replaces === undefined || isIdList(o.replaces), 'E_JSON', 'the snapshot has no valid replaces');
   const incompat = isObject(o.features) ? o.features.incompat : undefined;
   check(
@@ -1554,13 +1565,12 @@ function readSnapshot(snapshot) {
         'E_JSON',
         'G line of the wrong form',
       );
-      stream.pages.push({
-        pack: stream.packs[o[1]].id,
-        record: o[2],
-        entries: o[3],
-        first: nameBytes(o[4]),
-        last: nameBytes(o[5]),
-      });
+      const [, k, record, entries] = o;
+      const [first, last] = o.slice(4).map((name) => checkPath(nameBytes(name)));
+      const ascend =
+        comparePaths(first, last) <= 0 && comparePaths(stream.pages.at(-1)?.last ?? first, first) <= 0;
+      check(ascend, 'E_ORDER', 'G lines are not in order');
+      stream.pages.push({ pack: stream.packs[k].id, record, entries, first, last });
     } else {
       check(o.length === 3 && typeof o[2] === 'string', 'E_JSON', 'E line of the wrong form');
       stream.errors.push({ path: nameBytes(o[1]), code: o[2] });
@@ -1588,6 +1598,7 @@ function readLines(c, what, letter, eachRoot = () => {}) {
 function readMoved(c) {
   let writer;
   const lines = readLines(c, 'moved', 'V', (o) => {
+    check(isId(o.from), 'E_JSON', 'moved without from');
     check(o.from === parseName(c.name).first, 'E_NAME', 'moved from another pack than the name says');
     check(isHash(o.writer), 'E_JSON', 'moved without writer');
     writer = o.writer;
@@ -1606,6 +1617,41 @@ function readDrop(c) {
     check(isId(id) && !more.length, 'E_JSON', 'S line of the wrong form');
     return id;
   });
+}
+
+function readMark(c) {
+  const names = readLines(c, 'mark', 'X', (o) =>
+    check(['unreferenced', 'compacted'].includes(o.why), 'E_JSON', 'mark without a known why'),
+  );
+  check(names.length <= MAX_MARKS, 'E_LIMIT', 'a mark with more than 10,000 names');
+  for (const [, name, ...more] of names) {
+    let known = typeof name === 'string' && !more.length;
+    try {
+      if (known) parseName(name);
+    } catch {
+      known = false;
+    }
+    check(known, 'E_JSON', 'X line of the wrong form');
+  }
+}
+function readIndex(c) {
+  let before = '';
+  for (const [letter, a, b, d, e, ...more] of readLines(c, 'index', 'PRC')) {
+    const forms = {
+      P: () => isId(a) && isInt(b) && isHash(d) && e === undefined,
+      R: () => isInt(a) && isInt(b) && isInt(d) && d > 0 && e === undefined && before,
+      C: () =>
+        isInt(a) &&
+        isInt(b) &&
+        b > 0 &&
+        isHash(d) &&
+        /^[0-9a-f]{32}$/.test(e) &&
+        !more.length &&
+        /[RC]/.test(before),
+    };
+    check(forms[letter](), 'E_JSON', `${letter} line of the wrong form`);
+    before = letter;
+  }
 }
 
 /** The copy of a snapshot stream at the end of a meta pack: the last records, back to one that begins with the root line. */
@@ -2174,8 +2220,26 @@ function openStream(snapshot, report) {
   }
 }
 
+/** Section 18: all packs that a write-only writer's snapshot names are its own; one that is gone was perhaps moved. */
+function checkPackWriters(repo, snapshot, stream) {
+  if (snapshot.writer === ZERO16) return;
+  for (const { id } of stream.packs) {
+    const name = packName(id);
+    let c;
+    try {
+      c = repo.container(name);
+    } catch (e) {
+      if (!e.code?.startsWith('E_')) throw e;
+      continue; // reported by those who need it
+    }
+    const same = c.writer === snapshot.writer;
+    if (!same) throw new Bad('E_WRITER', 'belongs to another writer than the snapshot that names it', name);
+  }
+}
+
 function restore(repo, snapshot, wanted, dir, log) {
   const stream = openStream(snapshot, log.damage);
+  checkPackWriters(repo, snapshot, stream);
   const select = selection(wanted);
   const restorer = new Restorer(repo, dir, log);
   let matched = !wanted;
@@ -2213,7 +2277,7 @@ function chunksOf(c) {
 }
 
 /** Every byte of one container. `bad` collects "id record" of what cannot be read. */
-function verifyContainer(repo, name, log, bad) {
+function verifyContainer(repo, name, log, bad, containerOnly = false) {
   const before = log.damaged;
   let c;
   const found = (e, record) => {
@@ -2260,10 +2324,11 @@ function verifyContainer(repo, name, log, bad) {
           'trailer',
         );
     }
+    if (containerOnly) return;
     if (c.kind === 'move') readMoved(c);
     else if (c.kind === 'drop') readDrop(c);
-    else if (c.kind === 'mark') readLines(c, 'mark', 'X');
-    else if (c.kind === 'indx') readLines(c, 'index', 'PRC');
+    else if (c.kind === 'mark') readMark(c);
+    else if (c.kind === 'indx') readIndex(c);
   } catch (e) {
     found(e);
   }
@@ -2276,9 +2341,26 @@ function onWholeChunks(chunks, offset, length) {
   return at === offset + length;
 }
 
+/** The XXH64 of a whole file; what cannot be read of it has been reported with its record. */
+function checkFileHash(repo, snapshot, entry, extents) {
+  const hash = new XXH64();
+  for (const piece of piecesOf(repo, snapshot, entry, extents)) {
+    if (piece.error) return;
+    if (piece.bytes) hash.update(piece.bytes);
+    else hash.zeros(piece.length);
+  }
+  check(hash.hex() === entry.o.x, 'E_HASH', 'the content does not have the XXH64 of the file');
+}
+
 function verifySnapshot(repo, snapshot, log, bad, seen, chunkCache) {
   const stream = openStreamQuietly(snapshot, log);
   if (!stream) return;
+  try {
+    checkPackWriters(repo, snapshot, stream);
+  } catch (e) {
+    if (!e.code?.startsWith('E_')) throw e;
+    log.damage(e);
+  }
   const packs = new Set();
   for (const { id, size } of stream.packs) {
     packs.add(id);
@@ -2314,7 +2396,8 @@ function verifySnapshot(repo, snapshot, log, bad, seen, chunkCache) {
     let sum = 0;
     try {
       if (entry.type !== 'f') continue;
-      for (const x of entry.extents()) {
+      const extents = [...entry.extents()];
+      for (const x of extents) {
         sum += x.length;
         if (!x.pack) continue;
         check(packs.has(x.pack), 'E_EXTENT', `the pack ${x.pack} is not among the K lines`);
@@ -2337,6 +2420,7 @@ function verifySnapshot(repo, snapshot, log, bad, seen, chunkCache) {
         }
       }
       check(sum === entry.o.s, 'E_EXTENT', `extents of ${sum} bytes for a file of ${entry.o.s}`);
+      if (sum > 0) checkFileHash(repo, snapshot, entry, extents);
     } catch (e) {
       if (!e.code?.startsWith('E_')) throw e;
       e.where ??= entry.where;
@@ -2765,10 +2849,14 @@ function openRepository(options, log) {
       .replace(/\r?\n$/, '');
   const key = parseKey(readKeyFile(options.key, log), secret);
   for (const note of key.notes) log.note(`note: ${note}`);
-  const repo = new Repository(dir, key, (where, e, more) =>
-    log.damage(
-      Object.assign(e, { where: e.where ?? where, message: `${e.message}${more ? `; ${more}` : ''}` }),
-    ),
+  const repo = new Repository(
+    dir,
+    key,
+    (where, e, more) =>
+      log.damage(
+        Object.assign(e, { where: e.where ?? where, message: `${e.message}${more ? `; ${more}` : ''}` }),
+      ),
+    (where, what) => log.result || log.note(`warning: ${where}: ${what}`),
   );
   fitKey(repo, key, log);
   try {
@@ -2949,7 +3037,25 @@ Object.assign(module.exports, {
   nameBytes,
   checkPath,
 });
-Object.assign(module.exports, { checkExtent, comparePaths, printable, timeForNode, secondsOf });
+Object.assign(module.exports, {
+  entriesOf,
+  readSnapshot,
+  readMoved,
+  readDrop,
+  readMark,
+  readIndex,
+  parseName,
+});
+Object.assign(module.exports, {
+  verifyContainer,
+  baseSecret,
+  label,
+  checkExtent,
+  comparePaths,
+  printable,
+  timeForNode,
+  secondsOf,
+});
 if (require.main === module) {
   process.stdout.on('error', () => {}); // `| head` may close the pipe
   process.exitCode = main(process.argv.slice(2));

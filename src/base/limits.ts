@@ -20,6 +20,7 @@ export const pathMax = 65_535;
 export const componentMax = 1024;
 export const packsPerPageMax = 16_384;
 export const movedChainMax = 8;
+export const namesPerMarkMax = 10_000;
 export const keyFileMax: number = 64 * KiB;
 export const fileSizeMax: number = 2 ** 53 - 1;
 

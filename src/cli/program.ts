@@ -79,6 +79,15 @@ export function buildProgram(context: Context, version: string, done: SetExitCod
       done(await restore(context, wanted, options));
     });
 
+  common(program.command('check'))
+    .description('check that everything is there and is what was written')
+    .option('--read-data [part]', 'read and verify all content, or a part: 5% or 1/30')
+    .option('--threads <n>', 'worker threads (BACKPACK_THREADS); default: all cores')
+    .action(async (options: CommonOptions) => {
+      const { check } = await import('./commands/check.ts');
+      done(await check(context, options));
+    });
+
   const config = program.command('config').description('show the settings');
   common(config.command('show'))
     .description('show the settings in force')

@@ -95,7 +95,7 @@ export interface Opened {
 
 /**
  * Opens the repository of the settings.
- * @throws BackpackError BP_NO_REPOSITORY, BP_KEY_FILE, BP_KEY_MISMATCH, E_KEY
+ * @throws BackpackError BP_NO_REPOSITORY, BP_KEY_FILE, E_REPO, E_KEY
  */
 export async function openFrom(settings: Settings): Promise<Opened> {
   const spec: StorageSpec = { location: settings.location.value };

@@ -23,6 +23,11 @@ export interface ReadContext {
   readonly memory: ReaderMemory;
 }
 
+/** What opening one container needs: less than a whole storage. */
+export interface ContainerContext extends Omit<ReadContext, 'storage'> {
+  readonly storage: Pick<Storage, 'get' | 'stat'>;
+}
+
 const suffixBytes = 64 * KiB;
 
 /** An opened container: header and table are authentic. */
@@ -34,10 +39,10 @@ export class ContainerReader {
   readonly table: PackTable;
   /** Whether the trailer is exactly the one that belongs here (its hash is not recomputed). */
   readonly trailerFits: boolean;
-  readonly #context: ReadContext;
+  readonly #context: ContainerContext;
   readonly #key: KeyObject;
 
-  private constructor(context: ReadContext, name: string, parts: Parts) {
+  private constructor(context: ContainerContext, name: string, parts: Parts) {
     this.#context = context;
     this.name = name;
     this.sizeBytes = parts.sizeBytes;
@@ -55,7 +60,7 @@ export class ContainerReader {
    * @throws BackpackError with a reason code, and the object's name in its context
    */
   static async open(
-    context: ReadContext,
+    context: ContainerContext,
     name: string,
     options: { readonly sizeBytes?: number; readonly want?: 'records' | 'all' } = {},
   ): Promise<ContainerReader> {
@@ -117,7 +122,7 @@ interface Parts {
 }
 
 async function openParts(
-  context: ReadContext,
+  context: ContainerContext,
   name: string,
   knownSize: number | undefined,
   want: 'records' | 'all',
@@ -152,10 +157,10 @@ async function openParts(
   return { sizeBytes, header, key, trailer, table, trailerFits };
 }
 
-function openTable(context: ReadContext, key: KeyObject, sealed: Uint8Array): string {
+function openTable(context: ContainerContext, key: KeyObject, sealed: Uint8Array): string {
   const frame = Buffer.allocUnsafeSlow(Math.max(0, sealed.byteLength - tagBytes));
   open(key, tableDomain, 0, sealed, frame);
-  return decodeText(context.memory.decodeTable(frame));
+  return decodeText(context.memory.decodeTable(frame), 'E_TABLE');
 }
 
 /** Adds the object (and record) to an error that speaks about one. */

@@ -97,7 +97,10 @@ export class Keyring {
 }
 
 /** B of SPEC "Keys": the root, or for a write-only writer's container the secret of section "Write-only writers". */
-function baseSecret(root: KeyObject, header: Header): KeyObject | Uint8Array {
+export function baseSecret(
+  root: KeyObject,
+  header: Pick<Header, 'kind' | 'writer' | 'kem'>,
+): KeyObject | Uint8Array {
   if (header.writer === rootWriter) return root;
   const writerSecret = derive(root, `writer ${header.writer}`).subarray(0, 32);
   if (header.kem === noKem) return writerSecret;

@@ -3,6 +3,9 @@ import { MiB, tablePlainMax } from '../base/limits.ts';
 import { RecordCodec } from '../codec/record-codec.ts';
 import { reject } from '../format/reject.ts';
 
+/** First bytes of an LZ4 frame, u32 little-endian. */
+const frameMagic = 0x184d2204;
+
 /** One codec that is replaced by a larger one when a record or table is larger. */
 export class ReaderMemory {
   #codec: RecordCodec | undefined;
@@ -23,7 +26,8 @@ export class ReaderMemory {
   decodeTable(frame: Uint8Array): Uint8Array {
     // Only chooses how much memory is asked for: the decoder checks the header itself.
     const view = Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
-    const claimed = frame.byteLength < 14 ? 0 : Number(view.readBigUInt64LE(6));
+    const isFrame = frame.byteLength >= 15 && view.readUInt32LE(0) === frameMagic;
+    const claimed = isFrame ? Number(view.readBigUInt64LE(6)) : 0;
     if (claimed > tablePlainMax) throw reject('E_LIMIT', 'the table is larger than 64 MiB');
     return this.for(Math.max(claimed, frame.byteLength)).decodeTable(frame);
   }

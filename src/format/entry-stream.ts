@@ -3,13 +3,13 @@
  * extents, continuation lines. Memory: one page and the folders above the current path.
  */
 import type { ByteString } from '../base/bytes.ts';
-import { packsPerPageMax } from '../base/limits.ts';
-import { isPageEntry, isPageHead, type PageEntry, schemaError } from '../schema/index.ts';
+import { isPageEntry, isPageHead, type PageEntry, schemaCode, schemaError } from '../schema/index.ts';
 import { type Extent, type ExtentJson, resolveExtents } from './extents.ts';
-import { linesOf, parseLine } from './json-lines.ts';
+import { letterOf, linesOf, parseHead, parseLine, skipUnknown } from './json-lines.ts';
 import { nameFromJson } from './name-json.ts';
-import { checkPath, comparePaths, parentOf } from './path-rules.ts';
+import { checkPath, checkTarget, comparePaths, parentOf } from './path-rules.ts';
 import { reject } from './reject.ts';
+import type { PageRef } from './snapshot.ts';
 
 /** An entry with its content's place. */
 export interface Entry {
@@ -43,19 +43,23 @@ export class EntryStream {
   /**
    * The entries that one page completes. An entry is given out when the next one begins, because its continuation
    * lines may stand on the next page.
+   * @param ref what the snapshot says of this page
    * @throws BackpackError E_JSON, E_NEED, E_ORDER, E_PATH, E_EXTENT, E_LIMIT
    */
-  *page(text: string): Generator<Entry> {
+  *page(text: string, ref?: Pick<PageRef, 'entries' | 'first' | 'last'>): Generator<Entry> {
     const lines = linesOf(text);
     const first = lines.next();
-    const head = first.done ? undefined : parseLine(first.value);
-    if (!isPageHead(head)) throw reject('E_JSON', 'a page does not begin with its head');
-    if (head.v !== 1) throw reject('E_NEED', 'unknown version of the page');
-    if (head.packs.length > packsPerPageMax) throw reject('E_LIMIT', 'a page names too many packs');
+    const head = parseHead(first.done ? '' : first.value, 'page');
+    if (!isPageHead(head)) throw reject(schemaCode('pageHead'), 'a page has a wrong head');
+    let count = 0;
+    let last: ByteString = '';
     for (const line of lines) {
-      const value = parseLine(line);
-      if (!isPageEntry(value)) throw reject('E_JSON', `not an entry: ${schemaError('pageEntry')}`);
+      const value = parseEntry(line);
+      if (value === undefined) continue;
       const path = nameFromJson(value.p as string);
+      count += 1;
+      if (count === 1 && ref !== undefined && path !== ref.first) throw notAsListed();
+      last = path;
       if (value.t === '+') {
         // The file it belongs to is on a page that was passed over.
         if (this.#last === undefined && !this.#fromStart) continue;
@@ -66,6 +70,7 @@ export class EntryStream {
       if (done !== undefined) yield done;
       this.#begin(path, value, head.packs);
     }
+    if (ref !== undefined && (count !== ref.entries || last !== ref.last)) throw notAsListed();
   }
 
   /** The last entry, after the last page. */
@@ -75,6 +80,7 @@ export class EntryStream {
 
   #begin(path: ByteString, json: PageEntry, packs: readonly string[]): void {
     checkPath(path);
+    if (json.t === 'l') checkTarget(nameFromJson(json.l as string));
     if (this.#last !== undefined && comparePaths(this.#last, path) >= 0) {
       throw reject('E_ORDER', 'paths do not ascend', { path: JSON.stringify(path) });
     }
@@ -123,6 +129,22 @@ export class EntryStream {
       });
     }
   }
+}
+
+/** An entry's line; undefined for an array that may be skipped. */
+function parseEntry(line: string): PageEntry | undefined {
+  const value = parseLine(line);
+  if (Array.isArray(value)) {
+    skipUnknown(letterOf(value));
+    return undefined;
+  }
+  if (!/^[ \t]*\{[ \t]*"p"/.test(line)) throw reject('E_JSON', 'an entry does not begin with its path');
+  if (!isPageEntry(value)) throw reject(schemaCode('pageEntry'), `not an entry: ${schemaError('pageEntry')}`);
+  return value;
+}
+
+function notAsListed(): Error {
+  return reject('E_ORDER', 'the page is not as the snapshot says');
 }
 
 function sum(extents: readonly Extent[]): number {

@@ -4,7 +4,7 @@ export { type Extent, hole, zeros } from './extents.ts';
 export { formatHeader, type Header, parseHeader, parseTrailer, type TrailerHint } from './header.ts';
 export { formatKeyFile, type KeyFile, parseKeyFile } from './key-file.ts';
 export { type NameJson, nameFromJson, nameToJson } from './name-json.ts';
-export { type ContainerName, type Kind, kinds, parseContainerName, stampOf, timeOfId } from './names.ts';
+export { type ContainerName, type Kind, parseContainerName, stampOf, timeOfId } from './names.ts';
 export { checkPath, comparePaths } from './path-rules.ts';
 export { reasons, reject } from './reject.ts';
 export {

@@ -6,9 +6,9 @@ import { isUtf8 } from 'node:buffer';
 import { jsonDepthMax, lineMax } from '../base/limits.ts';
 import { reject } from './reject.ts';
 
-/** Decodes UTF-8 strictly. @throws BackpackError E_JSON */
-export function decodeText(bytes: Uint8Array): string {
-  if (!isUtf8(bytes)) throw reject('E_JSON', 'text is not UTF-8');
+/** Decodes UTF-8 strictly. @throws BackpackError with `code` */
+export function decodeText(bytes: Uint8Array, code: 'E_JSON' | 'E_TABLE' = 'E_JSON'): string {
+  if (!isUtf8(bytes)) throw reject(code, 'text is not UTF-8');
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('utf8');
 }
 
@@ -27,8 +27,8 @@ export function* linesOf(text: string): Generator<string> {
   }
 }
 
-/** Parses one line. @throws BackpackError E_JSON, E_LIMIT, E_NEED */
-export function parseLine(line: string): unknown {
+/** Parses one line. @param need `head` leaves `need` to the caller @throws BackpackError E_JSON, E_LIMIT, E_NEED */
+export function parseLine(line: string, need: 'check' | 'head' = 'check'): unknown {
   const keys = scan(line);
   let value: unknown;
   try {
@@ -39,11 +39,32 @@ export function parseLine(line: string): unknown {
   if (typeof value !== 'object' || value === null)
     throw reject('E_JSON', 'a line is neither object nor array');
   if (countKeys(value) !== keys) throw reject('E_JSON', 'a line has a duplicate key');
-  if (!Array.isArray(value) && 'need' in value) {
-    const need = (value as { need: unknown }).need;
-    if (!Array.isArray(need) || need.length > 0)
-      throw reject('E_NEED', `a line needs ${JSON.stringify(need).slice(0, 200)}`);
-  }
+  if (need === 'check' && !Array.isArray(value)) checkNeed(value);
+  return value;
+}
+
+/** No key of the format is optional to understand: whatever `need` lists is not known. */
+function checkNeed(value: object): void {
+  if (!('need' in value)) return;
+  const { need } = value;
+  if (Array.isArray(need) && need.length === 0) return;
+  throw reject('E_NEED', `a line needs ${JSON.stringify(need).slice(0, 200)}`);
+}
+
+/**
+ * Parses a first line: an object that begins with `"backpack": name` and is of version 1. The version is looked at
+ * before the rest, because only it says whether the rest can be understood.
+ * @throws BackpackError E_JSON, E_LIMIT, E_NEED
+ */
+export function parseHead(line: string, name: string): Record<string, unknown> {
+  const begin = /^[ \t]*\{[ \t]*"backpack"[ \t]*:[ \t]*"([a-z-]*)"/.exec(line);
+  if (begin?.[1] !== name) throw reject('E_JSON', `a first line does not say that this is a ${name}`);
+  const value = parseLine(line, 'head') as Record<string, unknown>;
+  const v = value['v'];
+  if (Number.isSafeInteger(v) && (v as number) > 1)
+    throw reject('E_NEED', `version ${v} of ${name} is not known`);
+  if (v !== 1) throw reject('E_JSON', `a ${name} names no version`);
+  checkNeed(value);
   return value;
 }
 

@@ -3,12 +3,10 @@
  * any other name is refused.
  */
 import type { Clock, Random } from '../base/ports.ts';
+import { stampOfMs } from '../base/stamp.ts';
 
 /** The seven kinds of container. */
 export type Kind = 'data' | 'meta' | 'snap' | 'indx' | 'move' | 'mark' | 'drop';
-
-/** All kinds. */
-export const kinds: readonly Kind[] = ['data', 'meta', 'snap', 'indx', 'move', 'mark', 'drop'];
 
 const id = '[0-9a-f]{40}';
 const patterns: Readonly<Record<string, RegExp>> = {
@@ -67,9 +65,7 @@ export function timeOfId(idHex: string): number {
 
 /** `yyyymmddThhmmssZ` of an id: the UTC second in which it was made. */
 export function stampOf(idHex: string): string {
-  const date = new Date(timeOfId(idHex));
-  if (Number.isNaN(date.getTime()) || date.getUTCFullYear() > 9999) return '';
-  return `${date.toISOString().slice(0, 19).replaceAll('-', '').replaceAll(':', '')}Z`;
+  return stampOfMs(timeOfId(idHex));
 }
 
 /** The short form shown to people: hex digits 13 to 20. */

@@ -45,6 +45,13 @@ export function checkPath(path: ByteString): void {
   }
 }
 
+/** Checks the target of a symbolic link. @throws BackpackError E_PATH, E_LIMIT */
+export function checkTarget(target: ByteString): void {
+  if (target.length > pathMax) throw reject('E_LIMIT', 'the target of a link is longer than 65,535 bytes');
+  if (target.length === 0 || target.includes('\0'))
+    throw reject('E_PATH', 'the target of a link is empty or has a NUL byte');
+}
+
 /** The path of the folder that holds `path`, or undefined at the top. */
 export function parentOf(path: ByteString): ByteString | undefined {
   const slash = path.lastIndexOf('/');

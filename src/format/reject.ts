@@ -9,7 +9,7 @@ export const reasons: Readonly<Record<string, { readonly kind: ErrorKind; readon
   E_SUITE: { kind: 'unsupported', hint: 'use a newer Backpack' },
   E_KIND: { kind: 'damaged', hint: 'run backpack check' },
   E_FLAG: { kind: 'unsupported', hint: 'use a newer Backpack' },
-  E_REPO: { kind: 'damaged', hint: 'the object belongs to another repository; remove it by hand' },
+  E_REPO: { kind: 'key', hint: 'the object belongs to another repository; remove it by hand' },
   E_KEY: { kind: 'key', hint: 'give the key file of this repository with --key FILE' },
   E_COMMIT: { kind: 'damaged', hint: 'the header was changed; run backpack check' },
   E_KEM: { kind: 'damaged', hint: 'run backpack check' },

@@ -12,9 +12,9 @@ import {
   type SnapshotRoot,
   schemaError,
 } from '../schema/index.ts';
-import { letterOf, linesOf, parseLine, skipUnknown } from './json-lines.ts';
+import { letterOf, linesOf, parseHead, parseLine, skipUnknown } from './json-lines.ts';
 import { nameFromJson, nameToJson } from './name-json.ts';
-import { comparePaths } from './path-rules.ts';
+import { checkPath, comparePaths } from './path-rules.ts';
 import { reject } from './reject.ts';
 
 /** A pack and its size in bytes. */
@@ -81,21 +81,33 @@ export function* formatSnapshotLines(snapshot: Omit<Snapshot, 'root'>): Generato
   if (piece.length > 0) yield piece.join('');
 }
 
-/** Parses the root line. @throws BackpackError E_JSON, E_NEED */
-export function parseRoot(line: string): SnapshotRoot {
-  const value = parseLine(line.endsWith('\n') ? line.slice(0, -1) : line);
-  if (!line.startsWith('{"backpack":"snapshot"'))
-    throw reject('E_JSON', 'a snapshot does not begin with its root line');
-  if ((value as { v?: unknown }).v !== 1) throw reject('E_NEED', 'unknown version of the snapshot');
+/** Features of a snapshot that this version knows; the list is empty in v1. */
+const knownFeatures: readonly string[] = [];
+
+/**
+ * Parses the root line.
+ * @param id of its container
+ * @throws BackpackError E_JSON, E_NEED, E_NAME
+ */
+export function parseRoot(line: string, id: string): SnapshotRoot {
+  const value = parseHead(line.endsWith('\n') ? line.slice(0, -1) : line, 'snapshot');
   if (!isSnapshotRoot(value)) throw reject('E_JSON', `not a snapshot: ${schemaError('snapshotRoot')}`);
+  if (value.id !== id) throw reject('E_NAME', 'the root line has another id than the container');
+  const unknown = value.features?.incompat.filter((feature) => !knownFeatures.includes(feature)) ?? [];
+  if (unknown.length > 0)
+    throw reject('E_NEED', `the snapshot uses ${unknown.join(', ')}, which this version does not know`);
   return value;
 }
 
-/** Parses a whole snapshot. @throws BackpackError E_JSON, E_NEED, E_ORDER, E_LIMIT */
-export function parseSnapshot(text: string): Snapshot {
+/**
+ * Parses a whole snapshot.
+ * @param id of its container
+ * @throws BackpackError E_JSON, E_NEED, E_NAME, E_ORDER, E_LIMIT
+ */
+export function parseSnapshot(text: string, id: string): Snapshot {
   const lines = linesOf(text);
   const first = lines.next();
-  const root = parseRoot(first.done ? '' : first.value);
+  const root = parseRoot(first.done ? '' : first.value, id);
   const packs: PackRef[] = [];
   const pages: PageRef[] = [];
   const errors: SourceErrorLine[] = [];
@@ -122,9 +134,11 @@ function parsePage(value: unknown, packs: readonly PackRef[], before: PageRef | 
   if (!isGLine(value)) throw reject('E_JSON', `a wrong G line: ${schemaError('gLine')}`);
   const [, k, record, entries, firstJson, lastJson] = value as GLine;
   const pack = packs[k];
-  if (pack === undefined) throw reject('E_EXTENT', 'a page lies in a pack that is not listed');
+  if (pack === undefined) throw reject('E_JSON', 'a page lies in a pack that is not listed');
   const first = nameFromJson(firstJson as string);
   const last = nameFromJson(lastJson as string);
+  checkPath(first);
+  checkPath(last);
   const ascends =
     comparePaths(first, last) <= 0 && (before === undefined || comparePaths(before.last, first) <= 0);
   if (!ascends) throw reject('E_ORDER', 'pages do not ascend');

@@ -2,9 +2,12 @@
  * The table at the end of a container (SPEC, "Table"): where each record lies and which chunks it holds.
  * It is authenticated, but still checked against all rules and limits before anything is believed.
  */
-import { blockBytes, recordPlainMax, recordsMax, sealedMax, tagBytes } from '../base/limits.ts';
-import { letterOf, linesOf, parseLine, skipUnknown } from './json-lines.ts';
-import type { NameJson } from './name-json.ts';
+import { isBackpackError } from '../base/errors.ts';
+import { blockBytes, recordPlainMax, sealedMax, tagBytes } from '../base/limits.ts';
+import { isFLine, isOLine, isTableHead, schemaError } from '../schema/index.ts';
+import { letterOf, linesOf, parseHead, parseLine, skipUnknown } from './json-lines.ts';
+import { type NameJson, nameFromJson } from './name-json.ts';
+import { checkPath } from './path-rules.ts';
 import { reject } from './reject.ts';
 
 /** A chunk as named by a `C` line. */
@@ -32,6 +35,7 @@ export interface PackTable {
   readonly files: readonly (readonly [NameJson, number, string])[];
   /** Compaction: old pack, first record, count. */
   readonly origins: readonly (readonly [string, number, number])[];
+  /** Names the key behind the chunks' g; empty in a table without chunks. */
   readonly dd: string;
 }
 
@@ -49,17 +53,25 @@ export interface TableContext {
 
 const hash = /^[0-9a-f]{16}$/;
 const tag = /^[0-9a-f]{32}$/;
-const idHex = /^[0-9a-f]{40}$/;
-const time = /^-?\d{1,16}\.\d{9}$/;
 
 /**
  * Parses a table's text.
  * @param want `records` skips the other known lines unread (restore), `all` reads and checks them (check, catalog)
- * @throws BackpackError E_TABLE, E_JSON, E_NEED, E_LIMIT
+ * @throws BackpackError E_TABLE, E_TRAILER, E_NEED, E_LIMIT
  */
 export function parseTable(text: string, context: TableContext, want: 'records' | 'all'): PackTable {
+  try {
+    return parseLines(text, context, want);
+  } catch (error) {
+    // What would be E_JSON elsewhere is E_TABLE in a table (SPEC, "Reason codes").
+    if (isBackpackError(error) && error.code === 'E_JSON') throw reject('E_TABLE', error.message);
+    throw error;
+  }
+}
+
+function parseLines(text: string, context: TableContext, want: 'records' | 'all'): PackTable {
   const lines = linesOf(text);
-  const dd = parseHead(lines.next().value as string | undefined, context);
+  const { dd, records } = parseTableHead(lines.next().value as string | undefined, context);
   const state = { offsets: [blockBytes], lengths: [] as number[], chunkEnd: 0 };
   const chunks: ChunkLine[] = [];
   const files: (readonly [NameJson, number, string])[] = [];
@@ -74,17 +86,19 @@ export function parseTable(text: string, context: TableContext, want: 'records' 
     if (!Array.isArray(value)) throw reject('E_TABLE', 'a table line is not an array');
     const letter = letterOf(value);
     if (letter === 'R') addRecord(state, value);
-    else if (letter === 'C') chunks.push(parseChunk(state, value));
+    else if (letter === 'C') chunks.push(parseChunk(state, value, files.length));
     else if (letter === 'F') files.push(parseFile(files.length, value));
     else if (letter === 'O') origins.push(parseOrigin(value));
     else skipUnknown(letter);
   }
   const last = state.offsets[state.offsets.length - 1];
   if (last !== context.tableOffset) throw reject('E_TABLE', 'the records do not end where the table begins');
-  if (state.lengths.length !== context.records)
-    throw reject('E_TABLE', 'the table has another number of records than the trailer');
+  if (state.lengths.length !== records) throw reject('E_TABLE', 'the head names another number of records');
+  if (context.records !== records)
+    throw reject('E_TRAILER', 'the trailer has another number of records than the table');
+  if (chunks.length > 0 && dd === undefined) throw reject('E_TABLE', 'the head has no dd for the chunks');
   if (want === 'all' && context.kind === 'data') requireChunks(state.lengths.length, chunks);
-  return { offsets: state.offsets, lengths: state.lengths, chunks, files, origins, dd };
+  return { offsets: state.offsets, lengths: state.lengths, chunks, files, origins, dd: dd ?? '' };
 }
 
 function requireChunks(records: number, chunks: readonly ChunkLine[]): void {
@@ -92,17 +106,14 @@ function requireChunks(records: number, chunks: readonly ChunkLine[]): void {
   if (seen.size !== records) throw reject('E_TABLE', 'a record of a data pack has no chunk line');
 }
 
-function parseHead(line: string | undefined, context: TableContext): string {
-  if (line === undefined) throw reject('E_TABLE', 'the table is empty');
-  const head = parseLine(line) as Record<string, unknown>;
-  if (!line.startsWith('{"backpack":"table"'))
-    throw reject('E_TABLE', 'the table does not begin with its head');
-  if (head['v'] !== 1) throw reject('E_NEED', 'unknown version of the table');
-  if (head['records'] !== context.records || context.records > recordsMax)
-    throw reject('E_TABLE', 'wrong number of records in the head');
-  if (head['end'] !== context.tableOffset) throw reject('E_TABLE', 'the head names another end');
-  if (typeof head['dd'] !== 'string' || !hash.test(head['dd'])) throw reject('E_TABLE', 'the head has no dd');
-  return head['dd'];
+function parseTableHead(
+  line: string | undefined,
+  context: TableContext,
+): { dd: string | undefined; records: number } {
+  const head = parseHead(line ?? '', 'table');
+  if (!isTableHead(head)) throw reject('E_TABLE', `a wrong head: ${schemaError('tableHead')}`);
+  if (head.end !== context.tableOffset) throw reject('E_TABLE', 'the head names another end');
+  return { dd: head.dd, records: head.records };
 }
 
 interface RecordState {
@@ -113,7 +124,7 @@ interface RecordState {
 
 function addRecord(state: RecordState, line: readonly unknown[]): void {
   const [, offset, clen, length] = line;
-  if (line.length < 4 || !isCount(offset) || !isCount(clen) || !isCount(length))
+  if (line.length !== 4 || !isCount(offset) || !isCount(clen) || !isCount(length))
     throw reject('E_TABLE', 'a wrong R line');
   const end = state.offsets[state.offsets.length - 1]!;
   if (offset !== end) throw reject('E_TABLE', 'records have a gap or overlap');
@@ -125,18 +136,19 @@ function addRecord(state: RecordState, line: readonly unknown[]): void {
   state.chunkEnd = 0;
 }
 
-function parseChunk(state: RecordState, line: readonly unknown[]): ChunkLine {
+function parseChunk(state: RecordState, line: readonly unknown[], files: number): ChunkLine {
   const [, offset, length, xxh64, g, file, fileOffset] = line;
   const record = state.lengths.length - 1;
   const bad = (why: string): Error => reject('E_TABLE', `a wrong C line: ${why}`);
-  if (record < 0 || line.length < 5) throw bad('no record before it, or fields missing');
+  if (record < 0 || (line.length !== 5 && line.length !== 7))
+    throw bad('no record before it, or not as many elements');
   if (!isCount(offset) || !isCount(length) || length < 1) throw bad('offset or length');
   if (typeof xxh64 !== 'string' || !hash.test(xxh64)) throw bad('hash');
   if (typeof g !== 'string' || !tag.test(g)) throw bad('g');
   if (offset < state.chunkEnd || offset + length > state.lengths[record]!)
     throw bad('chunks overlap or leave the record');
-  if (file !== undefined && !isCount(file)) throw bad('file');
-  if (fileOffset !== undefined && !isCount(fileOffset)) throw bad('file offset');
+  if (line.length === 7 && (!isCount(file) || file >= files || !isCount(fileOffset)))
+    throw bad('no such file before it');
   state.chunkEnd = offset + length;
   return {
     record,
@@ -150,19 +162,15 @@ function parseChunk(state: RecordState, line: readonly unknown[]): ChunkLine {
 }
 
 function parseFile(ordinal: number, line: readonly unknown[]): readonly [NameJson, number, string] {
-  const [, index, path, size, mtime] = line;
-  const named =
-    typeof path === 'string' || (Array.isArray(path) && path.length === 1 && typeof path[0] === 'string');
-  if (index !== ordinal || !named || !isCount(size) || typeof mtime !== 'string' || !time.test(mtime)) {
-    throw reject('E_TABLE', 'a wrong F line');
-  }
-  return [path as NameJson, size, mtime];
+  if (!isFLine(line) || line[1] !== ordinal) throw reject('E_TABLE', 'a wrong F line');
+  const [, , path, size, mtime] = line;
+  checkPath(nameFromJson(path));
+  return [path, size, mtime];
 }
 
 function parseOrigin(line: readonly unknown[]): readonly [string, number, number] {
+  if (!isOLine(line)) throw reject('E_TABLE', 'a wrong O line');
   const [, pack, first, count] = line;
-  if (typeof pack !== 'string' || !idHex.test(pack) || !isCount(first) || !isCount(count))
-    throw reject('E_TABLE', 'a wrong O line');
   return [pack, first, count];
 }
 

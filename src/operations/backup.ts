@@ -8,6 +8,7 @@ import { BackpackError } from '../base/errors.ts';
 import { MiB } from '../base/limits.ts';
 import { type Clock, type Random, systemClock, systemRandom } from '../base/ports.ts';
 import { WriterMemory } from '../container/container-writer.ts';
+import { rootWriter } from '../format/header.ts';
 import { type NameJson, nameToJson } from '../format/name-json.ts';
 import { makeId, timeOfId } from '../format/names.ts';
 import type { PackRef, PageRef, Snapshot, SourceErrorLine } from '../format/snapshot.ts';
@@ -241,7 +242,7 @@ class Attempt {
     pages: PageRef[],
     needed: Set<string>,
   ): Promise<BackupRun> {
-    const reader = new PageReader(this.#repository);
+    const reader = new PageReader(this.#repository, rootWriter);
     const metaPacks = new Set<string>();
     const cursors: ParentCursor[] = [];
     for (const info of parents) {
@@ -414,8 +415,11 @@ class Attempt {
     const { host, set, roots } = this.#o;
     const own = JSON.stringify(roots.map(({ stored }) => JSON.parse(nameToJson(stored)) as NameJson));
     const same = list.snapshots.filter(
-      ({ root }) =>
-        root.host === host && root.set === set && (set !== undefined || JSON.stringify(root.roots) === own),
+      ({ root, writer }) =>
+        writer === rootWriter &&
+        root.host === host &&
+        root.set === set &&
+        (set !== undefined || JSON.stringify(root.roots) === own),
     );
     const complete = same.findLastIndex(({ root }) => !root.partial);
     const later = same.slice(complete + 1).at(-1);

@@ -2,6 +2,7 @@
  * Restore: the entries of a snapshot, or of one path in it, below a target folder. Every tag and every file's XXH64
  * is checked; a file that fails is absent, and everything else is restored.
  */
+import { randomBytes } from 'node:crypto';
 import {
   closeSync,
   ftruncateSync,
@@ -19,7 +20,7 @@ import { availableParallelism } from 'node:os';
 import { type ByteString, byteStringToText, fromByteString, utf8ToByteString } from '../base/bytes.ts';
 import { BackpackError, toBackpackError } from '../base/errors.ts';
 import { KiB } from '../base/limits.ts';
-import { ContainerReader } from '../container/container-reader.ts';
+import { PackFinder } from '../container/pack-finder.ts';
 import type { Entry } from '../format/entry-stream.ts';
 import { type Extent, hole, zeros } from '../format/extents.ts';
 import { nameFromJson } from '../format/name-json.ts';
@@ -33,6 +34,7 @@ import { inlinePort, threadPort, type WorkerPort } from '../pipeline/worker-port
 import { entriesOf, isBelow } from '../repo/entries.ts';
 import type { Repository } from '../repo/repository.ts';
 import {
+  checkWriter,
   findSnapshot,
   listSnapshots,
   loadSnapshot,
@@ -105,6 +107,10 @@ export async function restore(
   const list = await listSnapshots(repository);
   const info = findSnapshot(list, options.snapshot);
   const run = new RestoreRun(repository, info, options, emit);
+  // The newest snapshot may be one of those that cannot be read: never restore an older one without a word.
+  if (options.snapshot.startsWith('latest')) {
+    for (const { name, error } of list.unreadable) run.problem('', error.with({ object: name }));
+  }
   try {
     await run.run();
   } finally {
@@ -140,7 +146,7 @@ class RestoreRun {
   readonly #folders: { path: ByteString; metadata: Metadata }[] = [];
   readonly #firstNames = new Map<string, ByteString>();
   readonly #links: { path: ByteString; first: ByteString }[] = [];
-  readonly #tables = new Map<string, Promise<ContainerReader>>();
+  readonly #packs: PackFinder;
   #batch: RestoreFile[] = [];
   #batchBytes = 0;
   #writer = '';
@@ -155,6 +161,7 @@ class RestoreRun {
     emit: (event: RestoreEvent) => void,
   ) {
     this.#repository = repository;
+    this.#packs = new PackFinder(repository.read, 'data', 8);
     this.#info = info;
     this.#o = options;
     this.#emit = emit;
@@ -177,10 +184,11 @@ class RestoreRun {
 
   async run(): Promise<void> {
     const snapshot = await loadSnapshot(this.#repository, this.#info);
-    const reader = new PageReader(this.#repository);
-    this.#writer = await this.#snapshotWriter();
+    this.#writer = snapshot.writer;
+    await checkWriter(this.#repository, snapshot);
+    const reader = new PageReader(this.#repository, snapshot.writer);
     let found = this.#o.path === '';
-    const onPageError = (error: unknown): void => this.#problem('', error);
+    const onPageError = (error: unknown): void => this.problem('', error);
     for await (const entry of entriesOf(reader, snapshot, this.#o.path, onPageError)) {
       this.#o.signal?.throwIfAborted();
       found ||= isBelow(entry.path, this.#o.path);
@@ -201,11 +209,6 @@ class RestoreRun {
       await worker.close();
     }
     this.#jail.close();
-  }
-
-  async #snapshotWriter(): Promise<string> {
-    const { name, sizeBytes } = this.#info.object;
-    return (await ContainerReader.open(this.#repository.read, name, { sizeBytes })).header.writer;
   }
 
   async #entry(entry: Entry): Promise<void> {
@@ -248,7 +251,7 @@ class RestoreRun {
       // A folder that was there keeps its own mode and times, above all one that only leads to what is restored.
       if (made || !ancestor) this.#folders.push({ path, metadata });
     } catch (error) {
-      this.#problem(path, error);
+      this.problem(path, error);
     }
   }
 
@@ -256,7 +259,7 @@ class RestoreRun {
     try {
       setMetadata(this.#jail.folder(path), metadata);
     } catch (error) {
-      this.#problem(path, error);
+      this.problem(path, error);
     }
   }
 
@@ -270,7 +273,7 @@ class RestoreRun {
         c: 'a character device',
       };
       const what = names[type] ?? `an entry of unknown type ${type}`;
-      this.#problem(
+      this.problem(
         path,
         targetError('BP_NOT_RESTORED', `is ${what}, which this version does not restore`, path),
       );
@@ -282,7 +285,7 @@ class RestoreRun {
       setLinkMetadata(at, metadata);
       this.counts.others += 1;
     } catch (error) {
-      this.#problem(path, error);
+      this.problem(path, error);
     }
   }
 
@@ -292,7 +295,7 @@ class RestoreRun {
       linkSync(from, this.#jail.at(path));
       this.counts.files += 1;
     } catch (error) {
-      this.#problem(path, error);
+      this.problem(path, error);
     }
   }
 
@@ -311,7 +314,8 @@ class RestoreRun {
   async #large(file: RestoreFile): Promise<void> {
     await this.#flush();
     while (Math.max(...this.#calls) > 0) await this.#settle();
-    const partial: ByteString = `${file.path}.backpack-partial`;
+    // Not made from the file's own name, which may be as long as a name can be.
+    const partial: ByteString = `${file.path.slice(0, file.path.lastIndexOf('/') + 1)}.backpack-${randomBytes(8).toString('hex')}.partial`;
     try {
       const parts = await this.#parts(file);
       if (exists(this.#jail.at(file.path)))
@@ -339,7 +343,7 @@ class RestoreRun {
       } catch {
         // it was never made
       }
-      this.#problem(file.path, error);
+      this.problem(file.path, error);
     }
   }
 
@@ -383,30 +387,35 @@ class RestoreRun {
   }
 
   async #split(extent: Extent): Promise<Extent[]> {
-    let reader = this.#tables.get(extent.pack);
-    if (reader === undefined) {
-      reader = ContainerReader.open(this.#repository.read, packName(extent.pack));
-      this.#tables.set(extent.pack, reader);
-      if (this.#tables.size > 8) this.#tables.delete(this.#tables.keys().next().value!);
-    }
-    const { table, name } = await reader;
     const pieces: Extent[] = [];
     let total = 0;
-    for (let i = 0; i < extent.count; i += 1) {
-      const length = table.lengths[extent.record + i];
-      if (length === undefined)
-        throw reject('E_EXTENT', 'an extent names records that its pack does not have', { object: name });
-      pieces.push({ pack: extent.pack, record: extent.record + i, count: 1, length, offset: 0 });
-      total += length;
+    for (const { reader, record, count } of await this.#packs.pieces(extent, this.#writer)) {
+      for (let i = 0; i < count; i += 1) {
+        const length = reader.table.lengths[record + i];
+        if (length === undefined)
+          throw reject('E_EXTENT', 'an extent names records that its pack does not have', {
+            object: reader.name,
+          });
+        pieces.push({
+          pack: extent.pack,
+          record: extent.record + pieces.length,
+          count: 1,
+          length,
+          offset: 0,
+        });
+        total += length;
+      }
     }
     if (total !== extent.length)
-      throw reject('E_EXTENT', 'records have another length than their extent', { object: name });
+      throw reject('E_EXTENT', 'records have another length than their extent', {
+        object: packName(extent.pack),
+      });
     return pieces;
   }
 
   #done(file: RestoreFile, outcome: RestoreOutcome): void {
     if (outcome !== undefined) {
-      this.#problem(file.path, BackpackError.fromJSON(outcome));
+      this.problem(file.path, BackpackError.fromJSON(outcome));
       return;
     }
     this.counts.files += 1;
@@ -436,7 +445,7 @@ class RestoreRun {
   }
 
   /** Reports a failure; one that concerns the whole run (a full disk, a bug) ends it. */
-  #problem(path: ByteString, error: unknown): void {
+  problem(path: ByteString, error: unknown): void {
     const found = asTargetError(error, path);
     if (found.kind === 'space' || found.kind === 'internal' || found.kind === 'canceled') {
       this.#failure ??= found;

@@ -205,7 +205,7 @@ export class BackupRun {
     const slot: Slot = { entry: undefined };
     this.#slots.push(slot);
     if (stamp.size === 0) {
-      slot.entry = { path: item.stored, prefix, x: undefined, extents: [] };
+      slot.entry = kept ?? { path: item.stored, prefix, x: undefined, extents: [] };
       return;
     }
     if (!this.#started) {

@@ -6,8 +6,9 @@ import { BackpackError } from '../base/errors.ts';
 import { MiB, sealedMax, tagBytes } from '../base/limits.ts';
 import { recordDomain } from '../codec/aead.ts';
 import { type RecordCodec, slackBytes } from '../codec/record-codec.ts';
-import { ContainerReader, type ReadContext, withObject } from '../container/container-reader.ts';
-import { packName } from '../format/names.ts';
+import { type ContainerReader, type ReadContext, withObject } from '../container/container-reader.ts';
+import { PackFinder, type PackPiece } from '../container/pack-finder.ts';
+import type { Extent } from '../format/extents.ts';
 import { reject } from '../format/reject.ts';
 
 const packsMax = 16;
@@ -28,7 +29,7 @@ export class RecordSource {
   readonly #codec: RecordCodec;
   readonly #buffer: number;
   readonly #slots: Slot[];
-  readonly #packs = new Map<string, Promise<ContainerReader>>();
+  readonly #packs: PackFinder;
   #tick = 0;
 
   /** Bytes that this reserves from the codec's kernel. */
@@ -37,6 +38,7 @@ export class RecordSource {
   /** @param codec with a plainMax of at least 4 MiB */
   constructor(context: ReadContext, codec: RecordCodec) {
     this.#context = context;
+    this.#packs = new PackFinder(context, 'data', packsMax);
     this.#codec = codec;
     this.#buffer = codec.kernel.reserve(bufferBytes);
     this.#slots = Array.from({ length: slotsCount }, () => ({
@@ -46,20 +48,9 @@ export class RecordSource {
     }));
   }
 
-  /** Opens a pack. @throws BackpackError with a reason code @param writer the only writer whose packs are allowed */
-  async pack(id: string, writer: string): Promise<ContainerReader> {
-    let reader = this.#packs.get(id);
-    if (reader === undefined) {
-      reader = ContainerReader.open(this.#context, packName(id));
-      this.#packs.set(id, reader);
-      if (this.#packs.size > packsMax) this.#packs.delete(this.#packs.keys().next().value!);
-    }
-    const found = await reader;
-    if (found.header.kind !== 'data')
-      throw reject('E_KIND', 'content of a file lies in no data pack', { object: found.name });
-    if (found.header.writer !== writer)
-      throw reject('E_WRITER', 'a file lies in a pack of another writer', { object: found.name });
-    return found;
+  /** Where the records of an extent are. @param writer the only writer whose packs are allowed */
+  pieces(extent: Extent, writer: string): Promise<PackPiece[]> {
+    return this.#packs.pieces(extent, writer);
   }
 
   /** Address of the plaintext of one record of at most 4 MiB, valid until two other records were asked for. */

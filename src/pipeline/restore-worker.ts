@@ -9,6 +9,7 @@ import { BackpackError, isBackpackError, toBackpackError } from '../base/errors.
 import { MiB } from '../base/limits.ts';
 import { RecordCodec, slackBytes } from '../codec/record-codec.ts';
 import { Keyring, type KeyringData } from '../container/keyring.ts';
+import type { PackPiece } from '../container/pack-finder.ts';
 import { ReaderMemory } from '../container/reader-memory.ts';
 import { type Extent, hole, zeros } from '../format/extents.ts';
 import { reject } from '../format/reject.ts';
@@ -116,14 +117,15 @@ export class RestoreWorker {
   async #content(file: RestoreFile): Promise<number> {
     const [only] = file.extents;
     if (only === undefined) return this.#file;
-    const slice = file.extents.length === 1 && only.count === 1;
+    const slice = file.extents.length === 1 && only.count === 1 && only.pack !== hole && only.pack !== zeros;
     if (!slice) {
       await this.#gather(file.extents, file.writer);
       return this.#file;
     }
-    const pack = await this.#source.pack(only.pack, file.writer);
-    checkSlice(only, pack.table.lengths[only.record]);
-    return (await this.#source.record(pack, only.record)) + only.offset;
+    const [piece] = await this.#source.pieces(only, file.writer);
+    const { reader, record } = piece!;
+    checkSlice(only, reader.table.lengths[record]);
+    return (await this.#source.record(reader, record)) + only.offset;
   }
 
   /** Puts extents of at most one part together at the file's place in memory. @returns their length */
@@ -144,20 +146,27 @@ export class RestoreWorker {
   }
 
   async #data(extent: Extent, writer: string, into: number): Promise<void> {
+    let at = into;
+    for (const piece of await this.#source.pieces(extent, writer)) {
+      await this.#piece(piece, at);
+      at += piece.length;
+    }
+  }
+
+  async #piece({ reader, record, count, length, offset }: PackPiece, into: number): Promise<void> {
     const { kernel } = this.#codec;
-    const pack = await this.#source.pack(extent.pack, writer);
-    const { lengths } = pack.table;
+    const { lengths } = reader.table;
     let whole = 0;
-    for (let i = 0; i < extent.count; i += 1) whole += lengths[extent.record + i] ?? Number.NaN;
-    if (whole === extent.length && extent.offset === 0) {
-      await this.#source.run(pack, extent.record, extent.count, into);
+    for (let i = 0; i < count; i += 1) whole += lengths[record + i] ?? Number.NaN;
+    if (whole === length && offset === 0) {
+      await this.#source.run(reader, record, count, into);
       return;
     }
-    if (extent.count !== 1)
-      throw reject('E_EXTENT', 'records have another length than their extent', { object: pack.name });
-    checkSlice(extent, lengths[extent.record]);
-    const from = (await this.#source.record(pack, extent.record)) + extent.offset;
-    kernel.bytes.copyWithin(into, from, from + extent.length);
+    if (count !== 1)
+      throw reject('E_EXTENT', 'records have another length than their extent', { object: reader.name });
+    checkSlice({ offset, length }, lengths[record]);
+    const from = (await this.#source.record(reader, record)) + offset;
+    kernel.bytes.copyWithin(into, from, from + length);
   }
 
   /** @returns the file's XXH64 after the last part, undefined before, `failed` when another worker gave up */
@@ -206,8 +215,8 @@ function startsOf(parts: readonly (readonly Extent[])[]): number[] {
   });
 }
 
-function checkSlice(extent: Extent, recordLength: number | undefined): void {
-  if (recordLength !== undefined && extent.offset + extent.length <= recordLength) return;
+function checkSlice(slice: { offset: number; length: number }, recordLength: number | undefined): void {
+  if (recordLength !== undefined && slice.offset + slice.length <= recordLength) return;
   throw reject('E_EXTENT', 'an extent leaves its record');
 }
 

@@ -1,6 +1,8 @@
 /** The entries of a snapshot, or of one path in it, read page by page. */
 import type { ByteString } from '../base/bytes.ts';
+import { withObject } from '../container/container-reader.ts';
 import { type Entry, EntryStream } from '../format/entry-stream.ts';
+import { packName } from '../format/names.ts';
 import { comparePaths } from '../format/path-rules.ts';
 import type { PageRef, Snapshot } from '../format/snapshot.ts';
 import type { PageReader } from './snapshots.ts';
@@ -40,15 +42,34 @@ export async function* entriesOf(
     }
     if (index !== last + 1) {
       // Pages were passed over: parents and continuation lines that stood there cannot be known.
-      const end = stream.end();
+      const end = endBeforeGap(stream);
       if (end !== undefined && wanted(end, top)) yield end;
       stream = new EntryStream(false);
     }
     last = index;
-    for (const entry of stream.page(text)) if (wanted(entry, top)) yield entry;
+    try {
+      for (const entry of stream.page(text, page)) if (wanted(entry, top)) yield entry;
+    } catch (error) {
+      // What a page says wrongly costs the rest of this page only.
+      onPageError(withObject(error, packName(page.pack), page.record), page);
+      stream = new EntryStream(false);
+    }
   }
-  const end = stream.end();
-  if (end !== undefined && wanted(end, top)) yield end;
+  try {
+    const end = stream.end();
+    if (end !== undefined && wanted(end, top)) yield end;
+  } catch (error) {
+    onPageError(error, snapshot.pages[last]!);
+  }
+}
+
+/** The last entry before pages that were passed over; a file that goes on there is lost with them. */
+function endBeforeGap(stream: EntryStream): Entry | undefined {
+  try {
+    return stream.end();
+  } catch {
+    return undefined;
+  }
 }
 
 function wanted(entry: Entry, top: ByteString): boolean {

@@ -1,11 +1,10 @@
 /** Which packs are there and may be used: listings of packs/, gc/ and moved/ (SPEC, "Writing"). */
 import { withObject } from '../container/container-reader.ts';
+import { readText } from '../container/pack-finder.ts';
 import { packName, parseContainerName } from '../format/names.ts';
-import { reject } from '../format/reject.ts';
-import { isMarkHead, isXLine } from '../schema/index.ts';
+import { parseMark } from '../format/streams.ts';
 import { listAll } from '../storage/storage.ts';
 import type { Repository } from './repository.ts';
-import { readStream } from './snapshots.ts';
 
 /** The state of packs/ as a writer must see it. */
 export interface Presence {
@@ -26,12 +25,7 @@ export async function readPresence(repository: Repository): Promise<Presence> {
   const marked = new Set<string>();
   for (const { name, sizeBytes } of await listAll(repository.storage, 'gc/')) {
     try {
-      const lines = await readStream(repository, name, sizeBytes);
-      if (!isMarkHead(lines.next().value)) throw reject('E_JSON', 'not a mark');
-      for (const line of lines) {
-        if (!isXLine(line)) throw reject('E_JSON', 'a wrong line in a mark');
-        marked.add(line[1]);
-      }
+      for (const marks of parseMark(await readText(repository.read, name, sizeBytes))) marked.add(marks);
     } catch (error) {
       throw withObject(error, name);
     }

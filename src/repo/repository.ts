@@ -29,7 +29,7 @@ export interface Repository {
 
 /**
  * Opens a repository with a key file.
- * @throws BackpackError BP_NO_REPOSITORY, BP_KEY_MISMATCH, BP_UNSUPPORTED, errors of the storage
+ * @throws BackpackError BP_NO_REPOSITORY, E_REPO, E_KEY, E_NEED, errors of the storage
  */
 export async function openRepository(spec: StorageSpec, storage: Storage, key: KeyFile): Promise<Repository> {
   const keyring = Keyring.of(key);
@@ -131,7 +131,7 @@ function checkHint(hint: Hint, keyring: Keyring, repo: string | undefined, locat
   const unknown = hint.incompat.filter((feature) => !knownFeatures.includes(feature));
   if (unknown.length > 0) {
     throw new BackpackError(
-      'BP_UNSUPPORTED',
+      'E_NEED',
       `the repository at ${location} uses ${unknown.join(', ')}, which this version does not know`,
       {
         kind: 'unsupported',
@@ -146,7 +146,7 @@ function checkHint(hint: Hint, keyring: Keyring, repo: string | undefined, locat
   throw keyMismatch(location, hint.repo, repo, keyring.keyid);
 }
 
-/** BP_KEY_MISMATCH: the key belongs to another repository. */
+/** E_REPO or E_KEY: the key belongs to another repository. */
 export function keyMismatch(
   location: string,
   there: string,
@@ -155,7 +155,7 @@ export function keyMismatch(
 ): BackpackError {
   const belongs = key === undefined ? `its key id is ${keyid}` : `it belongs to repository ${shortRepo(key)}`;
   return new BackpackError(
-    'BP_KEY_MISMATCH',
+    key === undefined ? 'E_KEY' : 'E_REPO',
     `wrong key for repository ${shortRepo(there)} at ${location}: ${belongs}`,
     {
       kind: 'key',

@@ -1,11 +1,16 @@
 /** Snapshots of a repository: listing, finding and loading them, and their pages. */
 import { BackpackError, toBackpackError } from '../base/errors.ts';
+import { blockBytes, pagePlainMax } from '../base/limits.ts';
 import { ContainerReader, withObject } from '../container/container-reader.ts';
-import { decodeText, linesOf, parseLine } from '../format/json-lines.ts';
+import { PackFinder, readText } from '../container/pack-finder.ts';
+import { type Header, parseHeader, rootWriter } from '../format/header.ts';
+import { decodeText } from '../format/json-lines.ts';
 import { packName, parseContainerName, shortId } from '../format/names.ts';
 import { reject } from '../format/reject.ts';
 import { type PageRef, parseRoot, parseSnapshot, type Snapshot } from '../format/snapshot.ts';
-import { isDropHead, isSLine, type SnapshotRoot } from '../schema/index.ts';
+import { parseDrop } from '../format/streams.ts';
+import { parseTime } from '../format/time.ts';
+import type { SnapshotRoot } from '../schema/index.ts';
 import { listAll, type ObjectInfo } from '../storage/storage.ts';
 import type { Repository } from './repository.ts';
 
@@ -13,6 +18,8 @@ import type { Repository } from './repository.ts';
 export interface SnapshotInfo {
   readonly id: string;
   readonly root: SnapshotRoot;
+  /** Of the container, 16 hex; zeros for a holder of the root. */
+  readonly writer: string;
   readonly object: ObjectInfo;
 }
 
@@ -38,10 +45,8 @@ export async function listSnapshots(repository: Repository): Promise<SnapshotLis
       const reader = await ContainerReader.open(repository.read, object.name, {
         sizeBytes: object.sizeBytes,
       });
-      const root = parseRoot(decodeText(await reader.read(0)));
-      if (root.id !== reader.header.id)
-        throw reject('E_JSON', 'the root line has another id than the container');
-      found.push({ id: root.id, root, object });
+      const root = parseRoot(decodeText(await reader.read(0)), reader.header.id);
+      found.push({ id: root.id, root, writer: reader.header.writer, object });
     } catch (error) {
       unreadable.push({ name: object.name, error: damagedOrThrow(withObject(error, object.name)) });
     }
@@ -58,13 +63,13 @@ function byOrder(a: SnapshotInfo, b: SnapshotInfo): number {
   return a.root.seq - b.root.seq || (a.id < b.id ? -1 : 1);
 }
 
-/** Snapshots that a later one of the same host and set replaces. */
+/** Snapshots that a later one of the same writer, host and set replaces. */
 function replacedBy(found: readonly SnapshotInfo[]): string[] {
   const byId = new Map(found.map((info) => [info.id, info]));
-  return found.flatMap(({ root }) =>
+  return found.flatMap(({ root, writer }) =>
     (root.replaces ?? []).filter((id) => {
-      const old = byId.get(id)?.root;
-      return old !== undefined && old.host === root.host && old.set === root.set;
+      const old = byId.get(id);
+      return old?.writer === writer && old.root.host === root.host && old.root.set === root.set;
     }),
   );
 }
@@ -76,9 +81,7 @@ async function readDrops(
   const problems: { name: string; error: BackpackError }[] = [];
   for (const { name, sizeBytes } of await listAll(repository.storage, 'drop/')) {
     try {
-      const lines = await readStream(repository, name, sizeBytes);
-      if (!isDropHead(lines.next().value)) throw reject('E_JSON', 'not a drop object');
-      for (const line of lines) if (isSLine(line)) dropped.add(line[1]);
+      for (const id of parseDrop(await readText(repository.read, name, sizeBytes))) dropped.add(id);
     } catch (error) {
       problems.push({ name, error: damagedOrThrow(withObject(error, name)) });
     }
@@ -86,63 +89,79 @@ async function readDrops(
   return { dropped, problems };
 }
 
-/** The parsed lines of all records of a container, one after the other. */
-export async function readStream(
-  repository: Repository,
-  name: string,
-  sizeBytes: number,
-): Promise<Generator<unknown>> {
-  const reader = await ContainerReader.open(repository.read, name, { sizeBytes });
-  const records: Buffer[] = [];
-  for (let i = 0; i < reader.records; i += 1) records.push(await reader.read(i));
-  const text = decodeText(Buffer.concat(records));
-  return (function* () {
-    for (const line of linesOf(text)) yield parseLine(line);
-  })();
-}
-
 /** An error about the repository's content; anything else (storage unreachable, a bug) is thrown. */
 export function damagedOrThrow(error: unknown): BackpackError {
   const found = toBackpackError(error);
-  if (found.kind === 'damaged' || found.kind === 'unsupported' || found.code === 'E_KEY') return found;
+  if (found.kind === 'damaged' || found.kind === 'unsupported' || found.code.startsWith('E_')) return found;
   throw error;
 }
 
+/** A snapshot that was read from its container. */
+export interface LoadedSnapshot extends Snapshot {
+  /** Of the container, 16 hex; zeros for a holder of the root. */
+  readonly writer: string;
+}
+
 /** Loads a snapshot. @throws BackpackError with a reason code */
-export async function loadSnapshot(repository: Repository, info: SnapshotInfo): Promise<Snapshot> {
+export async function loadSnapshot(repository: Repository, info: SnapshotInfo): Promise<LoadedSnapshot> {
   const { name, sizeBytes } = info.object;
   try {
     const reader = await ContainerReader.open(repository.read, name, { sizeBytes });
     const records: Buffer[] = [];
     for (let i = 0; i < reader.records; i += 1) records.push(await reader.read(i));
-    return parseSnapshot(decodeText(Buffer.concat(records)));
+    const snapshot = parseSnapshot(decodeText(Buffer.concat(records)), reader.header.id);
+    return { ...snapshot, writer: reader.header.writer };
   } catch (error) {
     throw withObject(error, name);
   }
 }
 
+/**
+ * Checks that all packs of a write-only writer's snapshot are its own: whoever stole a writer file could otherwise
+ * have files of another host restored as files of this one (SPEC, "Write-only writers"). A pack that is gone is not
+ * looked at; what needs it finds its moved object or fails.
+ * @throws BackpackError E_WRITER
+ */
+export async function checkWriter(repository: Repository, snapshot: LoadedSnapshot): Promise<void> {
+  if (snapshot.writer === rootWriter) return;
+  for (const { id } of snapshot.packs) {
+    const name = packName(id);
+    if ((await repository.storage.stat(name)) === undefined) continue;
+    const bytes = await repository.storage.get(name, { range: { offset: 0, length: blockBytes } });
+    let header: Header;
+    try {
+      header = parseHeader(bytes);
+      repository.keyring.open(header);
+    } catch {
+      // Damage to a pack concerns the files in it only, and is reported for each of them.
+      continue;
+    }
+    if (header.writer !== snapshot.writer)
+      throw reject('E_WRITER', 'the snapshot names a pack of another writer', { object: name });
+  }
+}
+
 /** Reads pages; keeps the readers of a few meta packs open. */
 export class PageReader {
-  readonly #repository: Repository;
-  readonly #readers = new Map<string, Promise<ContainerReader>>();
+  readonly #packs: PackFinder;
+  readonly #writer: string | undefined;
 
-  constructor(repository: Repository) {
-    this.#repository = repository;
+  /** @param writer the snapshot's: a page in a pack of another one is refused; undefined: whoever asks looks himself */
+  constructor(repository: Repository, writer?: string) {
+    this.#packs = new PackFinder(repository.read, 'meta', readersMax);
+    this.#writer = writer;
   }
 
   /** The text of a page. @throws BackpackError with a reason code, object and record */
   async read(ref: PageRef): Promise<string> {
-    const name = packName(ref.pack);
-    let reader = this.#readers.get(ref.pack);
-    if (reader === undefined) {
-      reader = ContainerReader.open(this.#repository.read, name);
-      this.#readers.set(ref.pack, reader);
-      if (this.#readers.size > readersMax) this.#readers.delete(this.#readers.keys().next().value!);
-    }
     try {
-      return decodeText(await (await reader).read(ref.record));
+      const { reader, record } = await this.#packs.find(ref.pack, ref.record, this.#writer);
+      const length = reader.table.lengths[record];
+      if (length !== undefined && length > pagePlainMax)
+        throw reject('E_LIMIT', 'a page is larger than 2 MiB');
+      return decodeText(await reader.read(record));
     } catch (error) {
-      throw withObject(error, name, ref.record);
+      throw withObject(error, packName(ref.pack), ref.record);
     }
   }
 }
@@ -159,7 +178,7 @@ export function findSnapshot(list: SnapshotList, wanted: string): SnapshotInfo {
   if (latest !== null) {
     const complete = list.snapshots.filter(({ root }) => !root.partial);
     const candidates = complete.length > 0 ? complete : list.snapshots;
-    const found = [...candidates].sort(byTime).at(-1 - Number(latest[1] ?? 0));
+    const found = latestFirst(candidates)[Number(latest[1] ?? 0)];
     if (found !== undefined) return found;
     throw noSnapshot(wanted, list);
   }
@@ -175,10 +194,20 @@ export function findSnapshot(list: SnapshotList, wanted: string): SnapshotInfo {
   });
 }
 
-/** Across hosts the time counts, within one host the order. */
-function byTime(a: SnapshotInfo, b: SnapshotInfo): number {
-  if (a.root.host === b.root.host) return byOrder(a, b);
-  return Number.parseFloat(a.root.time) - Number.parseFloat(b.root.time) || byOrder(a, b);
+/** Within one writer (seq, id) decides, whatever the clocks say; between writers the time does. */
+function latestFirst(snapshots: readonly SnapshotInfo[]): SnapshotInfo[] {
+  const byWriter = new Map<string, SnapshotInfo[]>();
+  for (const info of [...snapshots].sort(byOrder)) {
+    byWriter.set(info.writer, [...(byWriter.get(info.writer) ?? []), info]);
+  }
+  const time = ({ root }: SnapshotInfo): bigint => parseTime(root.time);
+  return snapshots.map(() => {
+    let last: SnapshotInfo[] = [];
+    for (const own of byWriter.values()) {
+      if (own.length > 0 && (last.length === 0 || time(own.at(-1)!) > time(last.at(-1)!))) last = own;
+    }
+    return last.pop()!;
+  });
 }
 
 function noSnapshot(wanted: string, list: SnapshotList): BackpackError {

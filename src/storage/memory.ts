@@ -1,5 +1,5 @@
 /** A storage in memory, for tests and simulations: the reference for the contract. */
-import { checkObjectName, isReplaceable, type ObjectName } from './object-name.ts';
+import { checkObjectName, isObjectName, isReplaceable, type ObjectName } from './object-name.ts';
 import type { ByteRange, ObjectInfo, ObjectWriter, Storage, StorageCapabilities } from './storage.ts';
 import { exists, finished, notFound, shortRead } from './storage-errors.ts';
 
@@ -59,7 +59,7 @@ export class MemoryStorage implements Storage {
 
   async *list(prefix: string): AsyncIterable<ObjectInfo> {
     for (const name of [...this.objects.keys()].sort()) {
-      const info = name.startsWith(prefix) ? await this.stat(name) : undefined;
+      const info = name.startsWith(prefix) && isObjectName(name) ? await this.stat(name) : undefined;
       if (info !== undefined) yield info;
     }
   }

@@ -56,7 +56,7 @@ export async function backup(
   const { repository } = opened;
   const heads = new HeadStore(settings.folders.state);
   await checkHead(repository, heads);
-  const progress = new Progress(voice, { done: 'read', sent: 'sent' });
+  const progress = new Progress(voice, { done: 'read', sent: 'sent', items: 'files' });
   const counts = { errors: 0, shown: 0 };
   let summary: BackupSummary;
   try {

@@ -38,7 +38,7 @@ export async function ls(context: Context, wanted: string, options: CommonOption
     voice.warn(`a page cannot be read: ${safe(found.message)} (${found.code})\n`);
   };
   for await (const { path: at, json, type } of entriesOf(
-    new PageReader(repository),
+    new PageReader(repository, snapshot.writer),
     snapshot,
     path,
     onPageError,

@@ -36,7 +36,7 @@ export async function restore(
   const { repository } = await openFrom(settings);
   await checkHead(repository, new HeadStore(settings.folders.state));
   const { snapshot, path } = splitWanted(wanted);
-  const progress = new Progress(voice, { done: 'wrote', sent: 'verified' });
+  const progress = new Progress(voice, { done: 'wrote', sent: 'verified', items: 'files' });
   let problems = 0;
   const show = (event: RestoreEvent): void => {
     if (event.type === 'progress') {

@@ -22,10 +22,17 @@ const plainMs = 30_000;
 const jsonMs = 1000;
 const weightMs = 15_000;
 
+/** What the two rates and the things counted are called. */
+export interface ProgressWords {
+  readonly done: string;
+  readonly sent: string;
+  readonly items: string;
+}
+
 /** Draws the progress of one command. */
 export class Progress {
   readonly #voice: Voice;
-  readonly #words: { readonly done: string; readonly sent: string };
+  readonly #words: ProgressWords;
   readonly #started: number = performance.now();
   readonly #redraws: boolean;
   #drawn = false;
@@ -34,7 +41,7 @@ export class Progress {
   #rates = { at: performance.now(), done: 0, sent: 0, doneRate: 0, sentRate: 0 };
 
   /** @param words what the two rates are called */
-  constructor(voice: Voice, words: { done: string; sent: string }) {
+  constructor(voice: Voice, words: ProgressWords) {
     this.#voice = voice;
     this.#words = words;
     this.#redraws = !voice.json && !voice.quiet && voice.context.stderr.isTTY === true;
@@ -105,13 +112,16 @@ export class Progress {
   #line(state: ProgressState): string {
     const { bytesDone, bytesTotal, filesDone, filesTotal } = state;
     const { doneRate, sentRate } = this.#rates;
+    const { items } = this.#words;
     const share =
       bytesTotal === null || bytesTotal === 0
         ? ''
         : `${String(Math.min(100, Math.floor((100 * bytesDone) / bytesTotal))).padStart(3)}%  `;
     const size = bytesTotal === null ? bytes(bytesDone) : `${bytes(bytesDone)} of ${bytes(bytesTotal)}`;
     const files =
-      filesTotal === null ? `${count(filesDone)} files` : `${count(filesDone)} of ${count(filesTotal)} files`;
+      filesTotal === null
+        ? `${count(filesDone)} ${items}`
+        : `${count(filesDone)} of ${count(filesTotal)} ${items}`;
     const left = this.#remainingMs(state);
     const remaining = left === null ? '' : `   about ${duration(Math.ceil(left / 1000) * 1000)} left`;
     return `  ${share}${size}   ${this.#words.done} ${bytes(doneRate)}/s  ${this.#words.sent} ${bytes(sentRate)}/s   ${files}${remaining}`;

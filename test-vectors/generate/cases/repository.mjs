@@ -324,7 +324,7 @@ export default {
     const lines = [
       streams.indexHead,
       ['P', packs[0], 4096, repo.owner.dd],
-      ['R', 512, 1, 1],
+      ['R', 512, 40, 1],
       ['C', 0, 1, '0'.repeat(16), '0'.repeat(32)],
     ];
     repo.put({ kind: 'indx', records: [{ plain: ndjson(lines) }] });

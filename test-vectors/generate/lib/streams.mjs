@@ -22,7 +22,7 @@ export function snapshotRoot(fields) {
     replaces: fields.replaces ?? [],
     partial: fields.partial ?? false,
     app: 'test-vectors 1',
-    features: { incompat: [], roCompat: [], compat: [] },
+    features: fields.features ?? { incompat: [], roCompat: [], compat: [] },
     params: { dedup: 'xxh64+gmac', chunker: fields.chunker ?? 'fastcdc-1', packSize: 67108864 },
     stats: fields.stats ?? { files: 0, bytes: 0, stored: 0 },
   };

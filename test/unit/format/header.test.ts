@@ -10,10 +10,11 @@ import {
   parseTrailer,
   rootWriter,
 } from '../../../src/format/header.ts';
-import { type Kind, kinds } from '../../../src/format/names.ts';
+import type { Kind } from '../../../src/format/names.ts';
 import { codeOf, header, runs } from '../support.ts';
 
 const text = formatHeader(header).toString('latin1');
+const kinds: readonly Kind[] = ['data', 'meta', 'snap', 'indx', 'move', 'mark', 'drop'];
 const writer = '00000000000000aa';
 const kem = 'ab'.repeat(32);
 
@@ -105,9 +106,7 @@ describe('header', () => {
         }
       }
     }
-    const own = (['data', 'meta', 'snap', 'indx', 'move', 'mark', 'drop'] as Kind[]).map(
-      (kind) => `${kind} --0`,
-    );
+    const own = kinds.map((kind) => `${kind} --0`);
     expect(valid.sort()).toEqual([...own, 'data wk1', 'indx w-1', 'meta wk1', 'snap wk1'].sort());
   });
 });
