@@ -282,8 +282,8 @@ function withMessage(error: BackpackError, message: string, hint: string): Backp
   return BackpackError.fromJSON({ ...error.toJSON(), message, hint });
 }
 
-const walk = 'its records can be found without it; backpack repair shows what can be saved';
-const rebuilt = 'nothing is lost: backpack repair rebuilds it from what is there';
+const walk = 'its records can be found without it: node recover/recover.js --key key.bin scan --to DIR';
+const rebuilt = 'nothing is lost: it can be rebuilt from what is there';
 
 /** An error as a problem of the object (or record) at hand. */
 export function problemOf(error: unknown, record?: number): CheckProblem {

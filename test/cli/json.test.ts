@@ -97,6 +97,12 @@ describe('lines of --json', () => {
     run('restore latest', 2);
   });
 
+  test('check', () => {
+    expect(run('check --repo repo')[0]).toMatchObject({ type: 'summary', damaged: 0, records: 0 });
+    run('check --repo repo --read-data');
+    run('check --repo repo --read-data none', 2);
+  });
+
   test('config show', () => {
     expect(run('config show --origin')[0]).toMatchObject({
       type: 'config',
@@ -122,6 +128,7 @@ describe('lines of --json', () => {
     );
     world.sh('printf X | dd of="$(find r2/packs -size +390k)" bs=1 seek=100000 conv=notrunc');
     expect(run('restore latest --repo r2 --to out2', 4)[0]).toMatchObject({ type: 'damage', code: 'E_TAG' });
+    expect(run('check --repo r2 --read-data', 4)[0]).toMatchObject({ type: 'damage', paths: ['hurt/file'] });
     world.sh('for f in r2/snapshots/*; do printf X | dd of="$f" bs=1 seek=600 conv=notrunc; done');
     expect(run('list --repo r2', 4)[0]).toMatchObject({ type: 'damage' });
   });
