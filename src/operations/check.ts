@@ -198,7 +198,7 @@ class CheckRun {
     this.#report(true);
   }
 
-  /** A key that opens nothing is the wrong key, and nothing is damaged. @throws BackpackError BP_KEY_MISMATCH */
+  /** A key that opens nothing is the wrong key, and nothing is damaged. @throws BackpackError E_REPO, E_KEY */
   async #refuseWrongKey(objects: readonly ObjectInfo[]): Promise<void> {
     const { storage, keyring, repo } = this.#repository;
     let other: string | undefined;
@@ -575,8 +575,8 @@ function eventOf(finding: Finding): CheckEvent {
 
 function nextStep(object: string): string {
   if (object.startsWith('index/'))
-    return 'nothing is lost: the index is a cache; delete this object, the next backup does without it';
+    return 'nothing is lost: the index is a cache; delete this object, and the next backup makes it anew';
   if (object.startsWith('packs/') || object.startsWith('snapshots/'))
-    return 'everything else can still be restored; back up to a new repository while the source is there';
-  return 'keep a copy of the repository before you change anything in it';
+    return 'everything else can still be restored; bring it back from another copy, or save what is left: node recover/recover.js --key key.bin scan --to DIR';
+  return 'bring it back from another copy of the repository';
 }

@@ -283,7 +283,7 @@ function withMessage(error: BackpackError, message: string, hint: string): Backp
 }
 
 const walk = 'its records are still there: keep the object; everything else can be restored';
-const rebuilt = 'no content is lost: records and table are intact';
+const rebuilt = 'nothing is lost: it can be rebuilt from what is there';
 
 /** An error as a problem of the object (or record) at hand. */
 export function problemOf(error: unknown, record?: number): CheckProblem {

@@ -25,7 +25,7 @@ export type Report = (object: string, problem: CheckProblem) => void;
 const hintName = 'backpack.json';
 const readmeName = 'README.txt';
 const fileMax: number = 16 * MiB;
-const kitHint = 'do not use this kit: take recover/ from the program itself, the backup is not affected';
+const kitHint = 'do not use this kit; take recover/ from a release of Backpack and compare its hashes';
 const hintHint = 'nothing is lost: the containers say the same';
 
 /**

@@ -37,7 +37,8 @@ function run(command: string, code = 0): Line[] {
   expect(lines.slice(0, -1).filter(({ type }) => type === 'summary' || type === 'error')).toEqual([]);
   if (last.type === 'summary') ran.add(last['command'] as string);
   seen.push(...lines);
-  return lines;
+  // How many of these there are depends on how fast the machine is.
+  return lines.filter(({ type }) => type !== 'status');
 }
 
 beforeAll(() => {
@@ -57,7 +58,7 @@ describe('lines of --json', () => {
   test('backup', () => {
     expect(run('backup src')[0]).toMatchObject({ type: 'warning', code: 'BP_FIRST_RUN' });
     const [summary] = run('backup src --repo repo --tag a');
-    expect(summary).toMatchObject({ command: 'backup', files: 4, filesNew: 4, partial: false });
+    expect(summary).toMatchObject({ command: 'backup', files: 4, filesNew: 4, sourceErrors: 0 });
     expect(run('backup . --repo repo').map(({ code }) => code)).toContain('BP_SKIPPED');
     run('backup missing', 1);
     run('backup', 2);
@@ -68,11 +69,12 @@ describe('lines of --json', () => {
     world.sh('mkdir long && head -c 200000000 /dev/urandom > long/file');
     const before = world.env['BACKPACK_THREADS'];
     world.env['BACKPACK_THREADS'] = '1';
-    const lines = run('backup long --repo repo');
-    const status = lines.filter(({ type }) => type === 'status');
+    const from = seen.length;
+    const [summary] = run('backup long --repo repo');
+    const status = seen.slice(from).filter(({ type }) => type === 'status');
     if (before === undefined) delete world.env['BACKPACK_THREADS'];
     // A fast machine is done before the first second is over.
-    if ((lines.at(-1)!['elapsedMs'] as number) > 1200) expect(status.length).toBeGreaterThan(0);
+    if ((summary!['elapsedMs'] as number) > 1500) expect(status.length).toBeGreaterThan(0);
     expect(status.map(({ seq }) => seq)).toEqual(status.map((_, i) => i + 1));
   });
 
@@ -93,6 +95,12 @@ describe('lines of --json', () => {
     expect(run('restore latest --to out', 3)[0]).toMatchObject({ type: 'warning', code: 'BP_NOT_RESTORED' });
     expect(run('restore latest --to out', 3).map(({ code }) => code)).toContain('BP_TARGET_EXISTS');
     run('restore latest', 2);
+  });
+
+  test('check', () => {
+    expect(run('check --repo repo')[0]).toMatchObject({ type: 'summary', damaged: 0, records: 0 });
+    run('check --repo repo --read-data');
+    run('check --repo repo --read-data none', 2);
   });
 
   test('config show', () => {
@@ -120,6 +128,7 @@ describe('lines of --json', () => {
     );
     world.sh('printf X | dd of="$(find r2/packs -size +390k)" bs=1 seek=100000 conv=notrunc');
     expect(run('restore latest --repo r2 --to out2', 4)[0]).toMatchObject({ type: 'damage', code: 'E_TAG' });
+    expect(run('check --repo r2 --read-data', 4)[0]).toMatchObject({ type: 'damage', paths: ['hurt/file'] });
     world.sh('for f in r2/snapshots/*; do printf X | dd of="$f" bs=1 seek=600 conv=notrunc; done');
     expect(run('list --repo r2', 4)[0]).toMatchObject({ type: 'damage' });
   });

@@ -69,12 +69,12 @@ export function compare(step: Step, ran: Ran, world: World): string[] {
   return problems.length === 0 ? [] : [`line ${step.line}: $ ${step.command}`, ...problems];
 }
 
-/** What a terminal shows in the end: erased lines are gone. Empty lines do not count. */
+/** What is left in the end: erased lines are gone, progress and empty lines do not count. */
 function visible(text: string): string {
   const lines = text.replaceAll('\r\n', '\n').split('\n');
   return lines
     .map((line) => line.slice(line.lastIndexOf('\u001b[2K') + 1).replace(/^\[2K/, ''))
-    .filter((line) => line !== '')
+    .filter((line) => line !== '' && !line.startsWith('{"type":"status",'))
     .map((line) => `${line}\n`)
     .join('');
 }

@@ -52,7 +52,7 @@ export class Progress {
     const now = performance.now();
     this.#measure(state, now);
     if (this.#voice.json) {
-      if (now - this.#last < jsonMs) return;
+      if (now - Math.max(this.#last, this.#started) < jsonMs) return;
       this.#seq += 1;
       const { bytesDone, bytesSent, bytesTotal, filesDone, filesTotal } = state;
       const elapsedMs = Math.round(now - this.#started);
