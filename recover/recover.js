@@ -14,7 +14,7 @@ const fs = require('node:fs');
 const path = require('node:path');
 
 // ---------------------------------------------------------------------------------------------------------
-// Limits (section 12). Every length is compared with one of these before memory is taken.
+// Limits (section 20). Every length is compared with one of these before memory is taken.
 // ---------------------------------------------------------------------------------------------------------
 const KiB = 1024;
 const MiB = 1024 * KiB;
@@ -221,7 +221,7 @@ class XXH64 {
 const xxh64 = (bytes) => new XXH64().update(bytes).hex();
 
 // ---------------------------------------------------------------------------------------------------------
-// Section 2: names. id = 40 hex = 6 bytes Unix milliseconds + 14 random bytes.
+// Section 4: names. id = 40 hex = 6 bytes Unix milliseconds + 14 random bytes.
 // ---------------------------------------------------------------------------------------------------------
 const FOLDER_OF = {
   data: 'packs',
@@ -257,7 +257,7 @@ function parseName(name) {
 }
 
 // ---------------------------------------------------------------------------------------------------------
-// Section 3: header and trailer, 512 bytes of ASCII lines each.
+// Section 5: header and trailer, 512 bytes of ASCII lines each.
 // ---------------------------------------------------------------------------------------------------------
 const LINE_1 = 'BACKPACK-CONTAINER 1\n';
 const LINE_2 = 'Encrypted backup data. How to read it: README.txt in the top folder.\n';
@@ -342,7 +342,7 @@ function parseTrailer(bytes, size) {
 }
 
 // ---------------------------------------------------------------------------------------------------------
-// Section 4: keys.
+// Sections 6 and 7: keys.
 // ---------------------------------------------------------------------------------------------------------
 /** E(prk, info) = HKDF-Expand-SHA512 with L = 64 = one HMAC. */
 function E(prk, info) {
@@ -364,7 +364,7 @@ function x25519(privateBytes, publicBytes) {
   return { own, shared: crypto.diffieHellman({ privateKey, publicKey }) };
 }
 
-/** B, the base secret of a container: the root itself, or for write-only writers what section 10 says. */
+/** B, the base secret of a container: the root itself, or for write-only writers what section 18 says. */
 function baseSecret(root, h) {
   if (h.flags === '00000000') return root;
   const W = label(root, `writer ${h.writer}`).subarray(0, 32);
@@ -530,7 +530,7 @@ function parseKey(bytes, passphrase) {
 }
 
 // ---------------------------------------------------------------------------------------------------------
-// Section 5: records. One LZ4 frame each (frame format 1.6.4), of the profile below.
+// Section 8: records. One LZ4 frame each (frame format 1.6.4), of the profile below.
 // ---------------------------------------------------------------------------------------------------------
 function xxh32(d, from = 0, end = d.length) {
   const [Q1, Q2, Q3, Q4, Q5] = [0x9e3779b1, 0x85ebca77, 0xc2b2ae3d, 0x27d4eb2f, 0x165667b1];
@@ -658,7 +658,7 @@ function lz4Frame(src, from, end, room) {
 }
 
 // ---------------------------------------------------------------------------------------------------------
-// Section 5: types used in all JSON. An own parser, because JSON.parse lets duplicate keys pass.
+// Section 11: types used in all JSON. An own parser, because JSON.parse lets duplicate keys pass.
 // ---------------------------------------------------------------------------------------------------------
 /** Objects come without prototype; numbers that are no exact integers come as NaN. */
 function parseJSON(text) {
@@ -892,7 +892,7 @@ function parseTable(plain, kind, tblOff, each = () => {}) {
     } else if (o[0] === 'F') {
       table(o.length === 5 && o[1] === files && isInt(o[3]) && isTime(o[4]), 'F line of the wrong form');
       files++;
-      each('F', o[1], checkPath(nameBytes(o[2])), o[3], o[4]);
+      each('F', o[1], nameBytes(o[2]), o[3], o[4]);
     } else {
       table(
         o.length === 4 && isId(o[1]) && isInt(o[2]) && isInt(o[3]) && o[3] > 0,
@@ -915,7 +915,7 @@ function parseTable(plain, kind, tblOff, each = () => {}) {
 }
 
 // ---------------------------------------------------------------------------------------------------------
-// Sections 3 to 5 together: one container file.
+// Sections 5, 6, 8 and 10 together: one container file.
 // ---------------------------------------------------------------------------------------------------------
 /** Buffers that are used again and again; what is in them is valid until the next record is opened. */
 const scratch = { piece: Buffer.allocUnsafeSlow(256 * KiB), sealed: Buffer.alloc(0), plain: Buffer.alloc(0) };
@@ -973,7 +973,7 @@ class Container {
     try {
       return accept(this.headerBytes);
     } catch (e) {
-      // A damaged header is rebuilt from the trailer; the commitment says whether that is right (section 3).
+      // A damaged header is rebuilt from the trailer; the commitment says whether that is right (section 5).
       const lines = tail.toString('latin1', 20, 315);
       const rebuilt = Buffer.from(
         LINE_1 + LINE_2 + LINE_3 + lines.slice(0, 223) + HEADER_PAD + lines.slice(223),
@@ -1085,7 +1085,7 @@ class Container {
 }
 
 // ---------------------------------------------------------------------------------------------------------
-// Section 2: a repository in a folder.
+// Section 4: a repository in a folder.
 // ---------------------------------------------------------------------------------------------------------
 const looksLikeRepository = (dir) =>
   ['packs', 'snapshots', 'backpack.json'].some((n) => fs.existsSync(path.join(dir, n)));
@@ -1163,7 +1163,7 @@ class Repository {
   close() {
     for (const c of this.open.values()) c.close();
   }
-  /** Section 8, move: what the moved objects say about a pack that is gone. Their union counts. */
+  /** Section 14, move: what the moved objects say about a pack that is gone. Their union counts. */
   movesOf(id) {
     if (this.moves.has(id)) return this.moves.get(id);
     this.movedNames ??= this.list('moved');
@@ -1180,8 +1180,8 @@ class Repository {
     return found;
   }
   /**
-   * Section 11.7: the container that has record `r` of a pack now. `writer` is the writer of the snapshot
-   * (section 10: it must be that of the pack, or of the old pack according to the moved object).
+   * Section 19, duty 7: the container that has record `r` of a pack now. `writer` is the writer of the snapshot
+   * (section 18: it must be that of the pack, or of the old pack according to the moved object).
    */
   locate(pack, r, writer) {
     let id = pack;
@@ -1232,7 +1232,7 @@ class Repository {
 }
 
 // ---------------------------------------------------------------------------------------------------------
-// Section 6: pages.
+// Section 12: pages.
 // ---------------------------------------------------------------------------------------------------------
 const SLASH = 0x2f;
 /** Order of paths: as bytes, `/` below every other byte. */
@@ -1505,7 +1505,7 @@ function* piecesOf(repo, snapshot, entry, extents = entry.extents()) {
 }
 
 // ---------------------------------------------------------------------------------------------------------
-// Section 7: snapshots. Section 8: drop and moved objects.
+// Section 13: snapshots. Section 14: drop and moved objects.
 // ---------------------------------------------------------------------------------------------------------
 const isDate = (v) =>
   typeof v === 'string' &&
@@ -1546,7 +1546,7 @@ function checkSnapshotRoot(o, id) {
 }
 
 /** The whole stream of a snapshot: packs of the K lines, pages of the G lines, errors of the E lines. */
-function readSnapshot(snapshot) {
+function readSnapshot(snapshot, lenient = false) {
   const stream = { root: null, packs: [], pages: [], errors: [] };
   for (const bytes of linesOf(snapshot.pieces())) {
     const o = parseLine(bytes);
@@ -1566,9 +1566,11 @@ function readSnapshot(snapshot) {
         'G line of the wrong form',
       );
       const [, k, record, entries] = o;
-      const [first, last] = o.slice(4).map((name) => checkPath(nameBytes(name)));
+      const [first, last] = o.slice(4).map(nameBytes);
+      // a restore takes what it can: the entries themselves are checked one by one
+      const before = stream.pages.at(-1)?.last ?? first;
       const ascend =
-        comparePaths(first, last) <= 0 && comparePaths(stream.pages.at(-1)?.last ?? first, first) <= 0;
+        lenient || (comparePaths(checkPath(first), checkPath(last)) <= 0 && comparePaths(before, first) <= 0);
       check(ascend, 'E_ORDER', 'G lines are not in order');
       stream.pages.push({ pack: stream.packs[k].id, record, entries, first, last });
     } else {
@@ -1666,7 +1668,7 @@ function findCopy(repo, name) {
         for (let j = i; j < again.records; j++) yield again.record(j);
       };
       const snapshot = { id: null, name: `${name} record ${i}`, writer: c.writer, copy: true, pieces };
-      snapshot.root = readSnapshot(snapshot).root;
+      snapshot.root = readSnapshot(snapshot, true).root;
       snapshot.id = snapshot.root.id;
       return snapshot;
     }
@@ -1727,7 +1729,7 @@ function loadSnapshots(repo, report) {
       ),
     );
   if (found.size === 0 || unreadable.size > 0 || absent.size > 0) {
-    // Copies are candidates: uncommitted and forgotten snapshots look alike (section 7).
+    // Copies are candidates: uncommitted and forgotten snapshots look alike (section 13).
     for (const name of repo.list('packs')) {
       const s = attempt(name, () => findCopy(repo, name));
       if (s && !found.has(s.id) && (names.length === 0 || unreadable.has(s.id) || absent.has(s.id)))
@@ -1798,7 +1800,7 @@ function selectSnapshot({ list, hidden }, wanted) {
 }
 
 // ---------------------------------------------------------------------------------------------------------
-// Section 11.8 and 11.9: writing below the target only, never through a link, never over something.
+// Section 19, duties 8 and 9: writing below the target only, never through a link, never over something.
 // ---------------------------------------------------------------------------------------------------------
 const { O_RDONLY, O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW = 0, O_DIRECTORY = 0 } = fs.constants;
 const WINDOWS = process.platform === 'win32';
@@ -2206,7 +2208,7 @@ function selection(wanted) {
 
 function openStream(snapshot, report) {
   try {
-    return readSnapshot(snapshot);
+    return readSnapshot(snapshot, true);
   } catch (e) {
     e.where ??= snapshot.name;
     if (e.code?.startsWith('E_')) report(e);
@@ -2263,7 +2265,7 @@ function restore(repo, snapshot, wanted, dir, log) {
 }
 
 // ---------------------------------------------------------------------------------------------------------
-// Section 13, levels L0 to L5: verify.
+// Section 21, levels L0 to L6: verify.
 // ---------------------------------------------------------------------------------------------------------
 /** The C lines of a pack: per record the list of [offset, length, xxh64]. */
 function chunksOf(c) {
@@ -2474,7 +2476,7 @@ function readConfig(repo) {
   check(!repo.repoId || o.repo === repo.repoId, 'E_REPO', `describes repository ${JSON.stringify(o.repo)}`);
   return o;
 }
-/** The recovery kit against SHA256SUMS, and that against the kit= lines of the key (section 4, section 16). */
+/** The recovery kit against SHA256SUMS, and that against the kit= lines of the key (section 4.3). */
 function verifyKit(repo, key, log) {
   const attempt = (where, work) => {
     try {
@@ -2537,7 +2539,7 @@ function verify(repo, key, log) {
 }
 
 // ---------------------------------------------------------------------------------------------------------
-// Files from packs alone, by the F and C lines of the tables (section 5). Newest packs first, so the newest
+// Files from packs alone, by the F and C lines of the tables (section 10). Newest packs first, so the newest
 // version of a file gets the plain name and older ones get NAME~2, NAME~3, ...
 // ---------------------------------------------------------------------------------------------------------
 function scan(repo, dir, log) {

@@ -60,7 +60,7 @@ esac
 if [ -z "$REPO" ]; then case $0 in */*) REPO=${0%/*}/.. ;; *) REPO=.. ;; esac; fi
 REPO=$(cd -- "$REPO" 2>/dev/null && pwd -P && echo .) || quit 10 "no repository there"
 REPO=${REPO%??}
-[ -d "$REPO/packs" ] || [ -d "$REPO/snapshots" ] || quit 10 "no repository in $REPO"
+[ -d "$REPO/packs" ] || [ -d "$REPO/snapshots" ] || [ -f "$REPO/backpack.json" ] || quit 10 "no repository in $REPO"
 [ -n "$JOBS" ] || JOBS=$(nproc 2>/dev/null || getconf _NPROCESSORS_ONLN 2>/dev/null || echo 2)
 case $JOBS in '' | 0 | *[!0-9]* | ????*) quit 2 "--jobs wants a number" ;; esac
 
@@ -603,7 +603,23 @@ page() {
   jq -nr --arg p "$WANT" "$JQLIB$PLAN" "$S/$1" >"$T/pl/$1" 2>"$T/pl/$1.e" || {
     CODE=E_JSON; if grep -q E_NEED "$T/pl/$1.e"; then CODE=E_NEED; fi
     echo "$1 $CODE" >"$T/pl/$1.bad"; }
+  # the page must be as its G line says: number of lines, first and last path
+  if [ ! -f "$T/pl/$1.bad" ]; then
+    got=$(jq -nr "$JQLIB"'input | reduce (inputs|objects) as $x ([0,"",""]; [.[0]+1, (if .[0]==0 then $x.p else .[1] end), $x.p])
+      | "\(.[0])\t\(.[1]|esc)\t\(.[2]|esc)"' "$S/$1" 2>/dev/null)
+    [ "$got" = "$(grep "^$1$TAB" "$T/shapes" | cut -f 2-)" ] || echo "$1 E_ORDER" >"$T/pl/$1.bad"
+  fi
   rm -f "$S/$1" "$T/pl/$1.e"
+}
+# own_packs: all packs that a write-only writer's snapshot names are its own; whoever needs a damaged one says so
+own_packs() {
+  [ "$SWRITER" != $Z16 ] || return 0
+  jq -r 'select(type=="array" and .[0]=="K")|.[1]' "$T/snap" >"$T/kids"
+  while read -r id; do
+    p=packs/${id%???????????????????????????????????}/$id.bpk
+    [ -f "$REPO/$p" ] && header "$REPO/$p" "$id" || continue
+    [ "$h_writer" = "$SWRITER" ] || quit 4 "E_WRITER: $p belongs to another writer than the snapshot"
+  done <"$T/kids"
 }
 # make_plan: reads the pages of the chosen snapshot; T/plan
 make_plan() {
@@ -621,8 +637,10 @@ make_plan() {
     | if any(.[]; type=="array" and (.[0]|explode[0])<97 and (.[0]|IN("K","G","E")|not)) then error("E_NEED") else . end
     | [.[]|select(type=="array" and .[0]=="G")] | to_entries[] | .key as $i | .value
     | select($p=="" or (.[4]|type)!="string" or (.[5]|type)!="string" or ($p|contains("\\")) or ((.[5]|key)>=($p|key) and (.[4]|key)<=(($p+"/\u0010ffff")|key)))
-    | "\($i+1) \($k[.[1]|int]) \(.[2]|int) 1 -1 0 0 \(.[4]|esc) ... \(.[5]|esc)"' "$T/snap" >"$T/pages" 2>"$T/err" ||
-    quit 4 "E_JSON: snapshot $SID cannot be read"
+    | "\($i+1) \($k[.[1]|int]) \(.[2]|int) 1 -1 0 0 \(.[4]|esc) ... \(.[5]|esc)\t\(.[3]|int)\t\(.[4]|esc)\t\(.[5]|esc)"' \
+    "$T/snap" >"$T/pages.t" 2>"$T/err" || quit 4 "E_JSON: snapshot $SID cannot be read"
+  cut -f 1 "$T/pages.t" >"$T/pages"; awk -F "$TAB" -v OFS="$TAB" '{sub(/ .*/,"",$1);print}' "$T/pages.t" >"$T/shapes"
+  own_packs
   n=$(grep -c '^\["E"' "$T/snap") && say "note: $n files could not be read when this snapshot was made"
   awk '{print $1,$2,$3,$4,$5,$6,$7}' "$T/pages" >"$T/pieces"
   keep=$S S=$T/pg; rm -rf "$S" "$T/pl"; mkdir "$S" "$T/pl"
@@ -852,6 +870,7 @@ verify() {
     p=$REPO/packs/${id%???????????????????????????????????}/$id.bpk
     [ -f "$p" ] || { [ -f "$T/pk/$id.map" ] || echo "E_MISSING: pack $id of snapshot $SID"; continue; }
     [ "$size" = $(($(wc -c <"$p"))) ] || echo "E_TRUNC: pack $id has not the size the snapshot names"
+    [ -f "$T/pk/$id.r" ] || continue
     IFS=' ' read -r w k <"$T/pk/$id.r" && [ "$w" = "$SWRITER" ] || echo "E_WRITER: pack $id of snapshot $SID is of another writer"
   done >"$T/kbad" 2>/dev/null
   if [ -s "$T/kbad" ]; then sed 's/^/damaged: /' "$T/kbad" >&2; RC=4; fi
