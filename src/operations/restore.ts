@@ -485,6 +485,8 @@ function makeTarget(target: string): string {
     readdirSync(target);
     return realpathSync(target);
   } catch (error) {
+    const found = asTargetError(error, utf8ToByteString(target));
+    if (found.kind === 'space') throw found;
     throw new BackpackError(
       'BP_TARGET_WRITE',
       `cannot use ${target} as target: ${(error as Error).message}`,
