@@ -26,7 +26,7 @@ import { nameFromJson } from '../format/name-json.ts';
 import { packName, shortId } from '../format/names.ts';
 import { reject } from '../format/reject.ts';
 import { Kernel } from '../kernel/kernel.ts';
-import { chainBytes } from '../pipeline/range-chain.ts';
+import { chainBytes, RangeChain } from '../pipeline/range-chain.ts';
 import type { LargeResult, RestoreFile, RestoreLarge, RestoreOutcome } from '../pipeline/restore-jobs.ts';
 import { partBytes, RestoreWorker, type RestoreWorkerOptions } from '../pipeline/restore-worker.ts';
 import { inlinePort, threadPort, type WorkerPort } from '../pipeline/worker-port.ts';
@@ -326,9 +326,11 @@ class RestoreRun {
       }
       const chain = new SharedArrayBuffer(chainBytes(Kernel.create(0).hashStateBytes));
       const task: RestoreLarge = { file, partial, parts, chain };
+      const stop = (): void => new RangeChain(chain).fail();
+      this.#o.signal?.addEventListener('abort', stop);
       const results = await Promise.all(
         this.#workers.map((worker) => worker.call<LargeResult>('large', task)),
-      );
+      ).finally(() => this.#o.signal?.removeEventListener('abort', stop));
       const failed = results.find((result) => result.error !== undefined)?.error;
       if (failed !== undefined) throw BackpackError.fromJSON(failed);
       const x = results.find((result) => result.x !== undefined)?.x;
@@ -341,6 +343,7 @@ class RestoreRun {
       } catch {
         // it was never made
       }
+      this.#o.signal?.throwIfAborted();
       this.problem(file.path, error);
     }
   }

@@ -3,7 +3,14 @@
  * every folder made or changed, then acknowledge. A failed fsync is never retried: the file is dropped.
  */
 import { randomBytes } from 'node:crypto';
-import { close as closeCallback, closeSync, fsync as fsyncCallback, openSync, unlinkSync, writevSync } from 'node:fs';
+import {
+  close as closeCallback,
+  closeSync,
+  fsync as fsyncCallback,
+  openSync,
+  unlinkSync,
+  writevSync,
+} from 'node:fs';
 import { type FileHandle, link, mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
