@@ -268,6 +268,7 @@ class Attempt {
       skip: skipOf(this.#o),
       parents: cursors,
       workers: this.#workers,
+      signal: this.#o.signal,
       packs: this.#packList,
       hashStateBytes: this.#memory.codec.kernel.hashStateBytes,
       pathHash,

@@ -27,7 +27,7 @@ import { nameFromJson } from '../format/name-json.ts';
 import { packName, shortId } from '../format/names.ts';
 import { reject } from '../format/reject.ts';
 import { Kernel } from '../kernel/kernel.ts';
-import { chainBytes } from '../pipeline/range-chain.ts';
+import { chainBytes, RangeChain } from '../pipeline/range-chain.ts';
 import type { LargeResult, RestoreFile, RestoreLarge, RestoreOutcome } from '../pipeline/restore-jobs.ts';
 import { partBytes, RestoreWorker, type RestoreWorkerOptions } from '../pipeline/restore-worker.ts';
 import { inlinePort, threadPort, type WorkerPort } from '../pipeline/worker-port.ts';
@@ -328,9 +328,11 @@ class RestoreRun {
       }
       const chain = new SharedArrayBuffer(chainBytes(Kernel.create(0).hashStateBytes));
       const task: RestoreLarge = { file, partial, parts, chain };
+      const stop = (): void => new RangeChain(chain).fail();
+      this.#o.signal?.addEventListener('abort', stop);
       const results = await Promise.all(
         this.#workers.map((worker) => worker.call<LargeResult>('large', task)),
-      );
+      ).finally(() => this.#o.signal?.removeEventListener('abort', stop));
       const failed = results.find((result) => result.error !== undefined)?.error;
       if (failed !== undefined) throw BackpackError.fromJSON(failed);
       const x = results.find((result) => result.x !== undefined)?.x;
@@ -343,6 +345,7 @@ class RestoreRun {
       } catch {
         // it was never made
       }
+      this.#o.signal?.throwIfAborted();
       this.problem(file.path, error);
     }
   }
@@ -487,6 +490,8 @@ function makeTarget(target: string): string {
     readdirSync(target);
     return realpathSync(target);
   } catch (error) {
+    const found = asTargetError(error, utf8ToByteString(target));
+    if (found.kind === 'space') throw found;
     throw new BackpackError(
       'BP_TARGET_WRITE',
       `cannot use ${target} as target: ${(error as Error).message}`,

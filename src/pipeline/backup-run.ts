@@ -13,7 +13,7 @@ import { entryPrefix, FilesystemNumbers, typeOf } from './entry-line.ts';
 import type { FileResult, FileTask, RangesResult, RangesTask } from './jobs.ts';
 import type { PackList } from './pack-list.ts';
 import type { ParentCursor } from './parent-cursor.ts';
-import { chainBytes } from './range-chain.ts';
+import { chainBytes, RangeChain } from './range-chain.ts';
 import { rangeBytes } from './scan.ts';
 import type { WorkerPort } from './worker-port.ts';
 
@@ -32,6 +32,7 @@ export interface BackupRunOptions {
   readonly onPage: (page: BuiltPage) => Promise<void>;
   readonly onProblem: (problem: SourceProblem) => void;
   readonly onWarning: (path: ByteString, warnings: readonly string[]) => void;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Counts of a run. */
@@ -87,7 +88,11 @@ export class BackupRun {
   #wake: (() => void) | undefined;
   #lastYield = performance.now();
 
+  /** The large files that are being read. */
+  readonly #chains = new Set<SharedArrayBuffer>();
+
   constructor(options: BackupRunOptions) {
+    options.signal?.addEventListener('abort', () => this.#stop(options.signal?.reason), { once: true });
     this.#o = options;
     this.#builder = new PageBuilder(options.pathHash);
     this.#calls = options.workers.map(() => 0);
@@ -107,6 +112,13 @@ export class BackupRun {
     while (this.#calls.some((count) => count > 0)) await this.#settle();
     await this.#drain();
     for (const page of this.#builder.flush()) await this.#o.onPage(page);
+  }
+
+  /** Ends the run soon: at the next file, and within a large one. */
+  #stop(reason: unknown): void {
+    this.#failure ??= reason;
+    for (const chain of this.#chains) new RangeChain(chain).fail();
+    this.#wake?.();
   }
 
   /** Lets timers and messages run, and hands finished entries on. */
@@ -290,10 +302,13 @@ export class BackupRun {
     const task: RangesTask = { file, chain, sparse };
     const results: RangesResult[] = [];
     while (Math.max(...this.#calls) > callsPerWorker) await this.#settle();
+    this.#chains.add(chain);
     this.#o.workers.forEach((_, index) => {
       this.#call<RangesResult>(index, 'ranges', task, (result) => {
         results.push(result);
-        if (results.length === this.#o.workers.length) finish(joinRanges(results, file));
+        if (results.length < this.#o.workers.length) return;
+        this.#chains.delete(chain);
+        finish(joinRanges(results, file));
       });
     });
   }

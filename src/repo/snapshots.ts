@@ -212,6 +212,9 @@ function latestFirst(snapshots: readonly SnapshotInfo[]): SnapshotInfo[] {
 
 function noSnapshot(wanted: string, list: SnapshotList): BackpackError {
   const none = list.snapshots.length === 0;
+  // What cannot be read is not the same as what is not there.
+  const unread = list.unreadable.find(({ name }) => none || name.includes(`-${wanted}`));
+  if (unread !== undefined) return unread.error.with({ object: unread.name });
   return new BackpackError(
     'BP_NO_SNAPSHOT',
     none ? 'the repository has no snapshot' : `no snapshot ${wanted}`,

@@ -51,6 +51,13 @@ static int listed(const char *list, const char *name) {
 static void die(void) { kill(getpid(), SIGKILL); for (;;) pause(); }
 // 0: make the call; 1: fail it; 2: half of it, then die
 static int hit(const char *name, const char *path, int writes) {
+  // Names below the handle of a folder, as a restore uses them.
+  char full[1300], folder[600];
+  int fd, rest = 0;
+  if (!strncmp(path, "/proc/self/fd/", 14) && sscanf(path + 14, "%d%n", &fd, &rest) == 1) {
+    snprintf(full, sizeof full, "%s%s", of(fd, folder), path + 14 + rest);
+    path = full;
+  }
   if (!in(path) || (only && !listed(only, name)) || listed(not, name)) return 0;
   int k = ++n;
   if (logfd >= 0) {
