@@ -1,8 +1,10 @@
 /** `backpack check`: is everything there, is it what was written, would it restore. */
 import { BackpackError } from '../../base/errors.ts';
+import { HeadStore } from '../../config/heads.ts';
 import { shortId } from '../../format/names.ts';
 import { type CheckEvent, type CheckOptions, check as runCheck } from '../../operations/check.ts';
 import { type CommonOptions, type Context, exitCodes } from '../context.ts';
+import { checkHead } from '../head.ts';
 import { Voice } from '../render/output.ts';
 import { Progress } from '../render/progress.ts';
 import { bytes, counted, duration, safe } from '../render/text.ts';
@@ -22,6 +24,7 @@ export async function check(context: Context, options: CheckCommandOptions): Pro
   const settings = readSettings(context, options);
   const threads = options.threads === undefined ? settings.threads?.value : parseThreads(options.threads);
   const { repository, key } = await openFrom(settings);
+  await checkHead(repository, new HeadStore(settings.folders.state));
   const progress = new Progress(voice, { done: 'checked', sent: 'read', items: 'objects' });
   try {
     const extra = { kitSums: key.kit, signal: context.signal, ...(threads === undefined ? {} : { threads }) };
