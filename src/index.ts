@@ -8,3 +8,20 @@ export {
   isBackpackError,
   type Retry,
 } from './base/errors.ts';
+export { type BackupEvent, type BackupOptions, type BackupSummary, backup } from './operations/backup.ts';
+export {
+  type RestoreEvent,
+  type RestoreOptions,
+  type RestoreSummary,
+  restore,
+} from './operations/restore.ts';
+export { checkFree, createRepository } from './repo/create.ts';
+export { openRepository, type Repository } from './repo/repository.ts';
+export {
+  findSnapshot,
+  listSnapshots,
+  loadSnapshot,
+  type SnapshotInfo,
+  type SnapshotList,
+} from './repo/snapshots.ts';
+export { rootOf, type SourceRoot } from './source/walk.ts';

@@ -18,11 +18,6 @@ export function fromHex(hex: string): Buffer {
   return Buffer.from(hex, 'hex');
 }
 
-/** Whether two byte arrays hold the same bytes (not constant time; for public values). */
-export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
-  return a.byteLength === b.byteLength && Buffer.compare(a, b) === 0;
-}
-
 /** Byte string of some bytes. */
 export function toByteString(bytes: Uint8Array): ByteString {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1');

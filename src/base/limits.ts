@@ -2,14 +2,13 @@
 
 export const KiB = 1024;
 export const MiB: number = 1024 * KiB;
-export const GiB: number = 1024 * MiB;
+const GiB: number = 1024 * MiB;
 
 /** Length of header and of trailer, bytes. */
 export const blockBytes = 512;
 /** Length of a GCM tag, bytes. */
 export const tagBytes = 16;
 export const containerMax: number = 4 * GiB;
-export const recordsMax: number = 2 ** 32 - 1;
 export const recordPlainMax: number = 16 * MiB;
 export const tablePlainMax: number = 64 * MiB;
 export const paddingMax: number = MiB;
@@ -22,7 +21,6 @@ export const packsPerPageMax = 16_384;
 export const movedChainMax = 8;
 export const namesPerMarkMax = 10_000;
 export const keyFileMax: number = 64 * KiB;
-export const fileSizeMax: number = 2 ** 53 - 1;
 
 /** Longest sealed length (without tag) of a record whose plaintext has `length` bytes: 8 per block of 64 KiB, and 32. */
 export function sealedMax(length: number): number {

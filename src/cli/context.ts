@@ -45,8 +45,16 @@ export const exitCodes = {
   canceled: 130,
 } as const;
 
+/** Codes that the specification (section 19.1) gives another exit code than their kind has. */
+const exitCodesOfReasons: Readonly<Record<string, number>> = {
+  E_REPO: exitCodes.key,
+  E_ROLLBACK: exitCodes.damaged,
+};
+
 /** The exit code of an error. */
 export function exitCodeOf(error: BackpackError): number {
+  const own = exitCodesOfReasons[error.code];
+  if (own !== undefined) return own;
   switch (error.kind) {
     case 'usage':
     case 'config':
@@ -72,4 +80,9 @@ export function exitCodeOf(error: BackpackError): number {
     default:
       return exitCodes.failed;
   }
+}
+
+/** A command line to type next, as this user calls the program: in a clone, through npx. */
+export function asTyped(context: Context, text: string): string {
+  return context.env['npm_command'] === 'exec' ? text.replace(/^backpack /, 'npx backpack ') : text;
 }

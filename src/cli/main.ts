@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { BackpackError, toBackpackError } from '../base/errors.ts';
 import type { CommonOptions, Context } from './context.ts';
-import { buildProgram } from './program.ts';
+import { buildProgram, usageError } from './program.ts';
 import { writeError } from './render/output.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
@@ -45,6 +45,7 @@ const context: Context = {
   signal: abort.signal,
 };
 
+const json: CommonOptions = { json: process.argv.includes('--json') };
 try {
   const program = buildProgram(context, version, (code) => {
     process.exitCode ??= code;
@@ -53,11 +54,13 @@ try {
 } catch (error) {
   const found = error as { code?: string; exitCode?: number };
   if (typeof found.code === 'string' && found.code.startsWith('commander.')) {
-    // Help and version are no errors; everything else that the parser refuses is a usage error.
+    // Help and version are no errors; without a command, the help has been written instead of an error.
     process.exitCode = found.exitCode === 0 ? 0 : 2;
+    if (found.exitCode !== 0 && found.code !== 'commander.help') {
+      writeError(context, json, usageError((error as Error).message, process.argv[2]));
+    }
   } else {
-    const json = process.argv.includes('--json');
-    const code = writeError(context, { json } as CommonOptions, toBackpackError(error));
+    const code = writeError(context, json, toBackpackError(error));
     process.exitCode ??= code;
   }
 }

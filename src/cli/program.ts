@@ -1,5 +1,6 @@
 /** The command table: what the commands are called and which options they have. What they do is imported when used. */
 import { Command } from 'commander';
+import { BackpackError } from '../base/errors.ts';
 import type { CommonOptions, Context } from './context.ts';
 
 /** Gets the exit code of the command that ran. */
@@ -8,12 +9,12 @@ export type SetExitCode = (code: number) => void;
 /** Options that every command has. */
 function common(command: Command): Command {
   return command
-    .option('-r, --repo <location>', 'repository (BACKPACK_REPOSITORY)')
-    .option('--key <file>', 'key file (BACKPACK_KEY_FILE)')
+    .option('-r, --repo <location>', 'folder of the repository (BACKPACK_REPOSITORY)')
+    .option('--key <file>', 'key file (BACKPACK_KEY_FILE); default: the one in your config folder')
     .option('--config <file>', 'config file (BACKPACK_CONFIG)')
-    .option('--json', 'print typed lines of JSON')
-    .option('-q, --quiet', 'print results and errors only')
-    .option('-v, --verbose', 'print more');
+    .option('--json', 'print typed lines of JSON on stdout, nothing else')
+    .option('-q, --quiet', 'print results, problems and errors only')
+    .option('-v, --verbose', 'name every problem, however many there are');
 }
 
 /** Builds the program. */
@@ -21,16 +22,20 @@ export function buildProgram(context: Context, version: string, done: SetExitCod
   const program = new Command('backpack')
     .description('Fast, end-to-end encrypted backups that anyone with the key can read without this program.')
     .version(version)
-    .showHelpAfterError('next: backpack --help')
     .showSuggestionAfterError()
     .configureOutput({
       writeOut: (text) => context.stdout.write(text),
       writeErr: (text) => context.stderr.write(text),
+      // What the parser refuses is written like every other error.
+      outputError: () => {},
     })
     .exitOverride();
 
   common(program.command('init'))
-    .argument('[location]', 'empty or new folder')
+    .argument(
+      '[location]',
+      'empty or new folder; default: --repo, then BACKPACK_REPOSITORY, then your data folder',
+    )
     .description('make a repository, its key file and its recovery kit')
     .action(async (location: string | undefined, options: CommonOptions) => {
       const { init } = await import('./commands/init.ts');
@@ -38,11 +43,11 @@ export function buildProgram(context: Context, version: string, done: SetExitCod
     });
 
   common(program.command('backup'))
-    .argument('[path...]', 'what to back up')
+    .argument('[path...]', 'what to back up; default: the paths of --set')
     .description('store one snapshot of some paths; only new and changed content is written')
-    .option('--set <name>', 'a named set of the config file')
-    .option('--tag <tag...>', 'tags of the snapshot')
-    .option('--host <name>', 'host name to record')
+    .option('--set <name>', 'a named set of the config file, or a name for these paths')
+    .option('--tag <tag>', 'tag of the snapshot; may be given more than once', collect)
+    .option('--host <name>', 'host name to record; default: the name of this machine')
     .option('--threads <n>', 'worker threads (BACKPACK_THREADS); default: all cores')
     .action(async (paths: string[], options: CommonOptions) => {
       const { backup } = await import('./commands/backup.ts');
@@ -50,14 +55,14 @@ export function buildProgram(context: Context, version: string, done: SetExitCod
     });
 
   common(program.command('list'))
-    .description('list the snapshots')
+    .description('list the snapshots, oldest first')
     .action(async (options: CommonOptions) => {
       const { list } = await import('./commands/list.ts');
       done(await list(context, options));
     });
 
   common(program.command('ls'))
-    .argument('<snapshot[:path]>', 'latest, latest~1, or the first digits of an id')
+    .argument('<snapshot[:path]>', 'latest, latest~1 (the one before), or the first digits of an id')
     .description('list what is in a snapshot')
     .action(async (wanted: string, options: CommonOptions) => {
       const { ls } = await import('./commands/ls.ts');
@@ -65,13 +70,22 @@ export function buildProgram(context: Context, version: string, done: SetExitCod
     });
 
   common(program.command('restore'))
-    .argument('<snapshot[:path]>', 'latest, latest~1, or the first digits of an id')
+    .argument('<snapshot[:path]>', 'latest, latest~1 (the one before), or the first digits of an id')
     .description('restore a snapshot, or one path in it; every byte is verified')
-    .option('--to <dir>', 'target folder; what is in it is never overwritten')
+    .option('--to <dir>', 'target folder, required; what is in it is never overwritten')
     .option('--threads <n>', 'worker threads (BACKPACK_THREADS); default: all cores')
     .action(async (wanted: string, options: CommonOptions) => {
       const { restore } = await import('./commands/restore.ts');
       done(await restore(context, wanted, options));
+    });
+
+  common(program.command('check'))
+    .description('check that everything is there and is what was written')
+    .option('--read-data [part]', 'read and verify all content, or a part: 5% or 1/30')
+    .option('--threads <n>', 'worker threads (BACKPACK_THREADS); default: all cores')
+    .action(async (options: CommonOptions) => {
+      const { check } = await import('./commands/check.ts');
+      done(await check(context, options));
     });
 
   const config = program.command('config').description('show the settings');
@@ -92,7 +106,26 @@ Examples:
   backpack list --repo /mnt/usb/backup
   backpack restore latest --to ./restored --repo /mnt/usb/backup
 
+Exit codes: 0 done, 1 failed, 2 usage or config, 3 done but incomplete, 4 damage,
+10 no repository, 11 conflict, 12 key, 13 storage, 14 no space, 15 unsupported,
+130 and 143 stopped by a signal.
+
 Keep a copy of the key file: without it nobody can read the backup.`,
   );
   return program;
+}
+
+function collect(value: string, before: readonly string[] = []): string[] {
+  return [...before, value];
+}
+
+/** BP_USAGE from a message of the parser. @param command the first word that was given */
+export function usageError(text: string, command: string | undefined): BackpackError {
+  const [message = '', suggestion = ''] = text.replace(/^error: /, '').split('\n');
+  const nearest = /^\(Did you mean (.+)\?\)$/.exec(suggestion)?.[1];
+  const help = command === undefined || message.startsWith('unknown command') ? '' : `${command} `;
+  return new BackpackError('BP_USAGE', message, {
+    kind: 'usage',
+    hint: nearest === undefined ? `backpack ${help}--help` : `did you mean ${nearest}?`,
+  });
 }

@@ -1,7 +1,7 @@
 /** Settings of a command: option, then environment, then config file, then default. */
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { BackpackError } from '../base/errors.ts';
+import { BackpackError, isBackpackError } from '../base/errors.ts';
 import { readKeyBytes } from '../config/key-store.ts';
 import { expandHome, type Folders, loadConfig, type Setting, userFolders } from '../config/load.ts';
 import { type KeyFile, parseKeyFile } from '../format/key-file.ts';
@@ -49,7 +49,7 @@ export function readSettings(context: Context, options: CommonOptions, set?: Con
   ) ?? {
     value: join(folders.data, 'repository'),
     origin: 'default' as const,
-    source: 'default',
+    source: 'your data folder',
   };
   const key = pick(options.key, '--key', 'BACKPACK_KEY_FILE', set?.key ?? config.key);
   return {
@@ -101,9 +101,17 @@ export async function openFrom(settings: Settings): Promise<Opened> {
   const spec: StorageSpec = { location: settings.location.value };
   const storage = openStorage(spec);
   const keyPath = settings.key?.value ?? (await findKey(settings, storage));
-  const key = parseKeyFile(readKeyBytes(keyPath));
+  const key = readKey(keyPath);
   const repository = await openRepository(spec, storage, key);
   return { repository, key, keyPath };
+}
+
+function readKey(path: string): KeyFile {
+  try {
+    return parseKeyFile(readKeyBytes(path));
+  } catch (error) {
+    throw isBackpackError(error) ? error.with({ path }) : error;
+  }
 }
 
 /** The key file in the user's config folder that belongs to the repository. */

@@ -4,7 +4,7 @@
  */
 import type { KeyObject } from 'node:crypto';
 import { BackpackError } from '../base/errors.ts';
-import { tagBytes } from '../base/limits.ts';
+import { paddingMax, tagBytes } from '../base/limits.ts';
 import { Kernel } from '../kernel/kernel.ts';
 import { open, seal } from './aead.ts';
 
@@ -80,7 +80,14 @@ export class RecordCodec {
   /** Decodes a table's frame (already opened) that is followed by padding. @returns a view of {@link plain} */
   decodeTable(frame: Uint8Array): Uint8Array {
     this.kernel.bytes.set(frame, this.#frame);
-    const { length } = this.kernel.tableFrameDecode(this.#frame, frame.byteLength, this.plain, this.plainMax);
+    const { length, frameBytes } = this.kernel.tableFrameDecode(
+      this.#frame,
+      frame.byteLength,
+      this.plain,
+      this.plainMax,
+    );
+    if (frame.byteLength - frameBytes > paddingMax)
+      throw new BackpackError('E_LIMIT', 'a table has more than 1 MiB of padding', { kind: 'damaged' });
     return this.kernel.bytes.subarray(this.plain, this.plain + length);
   }
 

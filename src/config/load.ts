@@ -84,8 +84,20 @@ function nearest(key: string): string {
   return best.distance <= 3 ? `did you mean ${best.name}?` : `settings are ${known.slice(0, 5).join(', ')}`;
 }
 
+/**
+ * Settings that the file may hold and that this version does not use yet: a user must not believe that they work.
+ * @param set name of the set in use; other sets do not matter now
+ */
+export function ignoredSettings(config: Config, set?: string): string[] {
+  const names = ['compression', 'retention', 'hooks'].filter((name) => name in config);
+  const limits = ['memory', 'readRate', 'writeRate'].filter((name) => name in (config.limits ?? {}));
+  const chosen = (set === undefined ? undefined : config.sets?.[set]) ?? {};
+  const ofSet = ['exclude', 'compression'].filter((name) => name in chosen);
+  return [...names, ...limits.map((name) => `limits.${name}`), ...ofSet.map((name) => `sets.${set}.${name}`)];
+}
+
 /** Levenshtein distance. */
-export function distance(a: string, b: string): number {
+function distance(a: string, b: string): number {
   let row = Array.from({ length: b.length + 1 }, (_, i) => i);
   for (let i = 1; i <= a.length; i += 1) {
     const next = [i];
@@ -101,15 +113,6 @@ export function distance(a: string, b: string): number {
 export function expandHome(path: string): string {
   if (path === '~') return homedir();
   return path.startsWith('~/') ? join(homedir(), path.slice(2)) : path;
-}
-
-/** Bytes from a number or a text such as `512 MiB`. */
-export function parseBytes(value: number | string): number {
-  if (typeof value === 'number') return value;
-  const match = /^(\d+(?:\.\d+)?) ?([kKMGT]?)(i?)B?$/.exec(value);
-  if (match === null) throw configError(`not a size: ${value}`, 'write for example 512 MiB');
-  const power = ['', 'k', 'm', 'g', 't'].indexOf(match[2]!.toLowerCase());
-  return Math.floor(Number(match[1]) * (match[3] === 'i' ? 1024 : 1000) ** power);
 }
 
 function configError(message: string, hint: string): BackpackError {

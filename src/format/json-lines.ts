@@ -19,8 +19,8 @@ export function* linesOf(text: string): Generator<string> {
     const end = text.indexOf('\n', from);
     if (end < 0) throw reject('E_JSON', 'the last line has no line feed');
     const line = text.slice(from, end);
-    // A UTF-16 unit takes 1 to 3 bytes, so short lines need no count.
-    if (3 * line.length >= lineMax && Buffer.byteLength(line) + 1 > lineMax)
+    // A character has at most 3 bytes, so that only long lines need to be measured.
+    if (line.length >= lineMax / 3 && Buffer.byteLength(line) + 1 > lineMax)
       throw reject('E_LIMIT', 'a line is longer than 1 MiB');
     yield line;
     from = end + 1;

@@ -37,6 +37,8 @@ export interface ContainerName {
 /** Parses the name of a container; undefined for every other name. */
 export function parseContainerName(name: string): ContainerName | undefined {
   const folder = name.slice(0, name.indexOf('/'));
+  // The name may be anything: `constructor/` is no folder of the list.
+  if (!Object.hasOwn(patterns, folder)) return undefined;
   const match = patterns[folder]?.exec(name);
   const allowed = kindsOf[folder];
   if (match === null || match === undefined || allowed === undefined) return undefined;

@@ -90,31 +90,55 @@ export class PageBuilder {
   /** Completes the last page, and the pages of an entry too large for one. */
   flush(): BuiltPage[] {
     const items = this.#items;
+    const packs = [...this.#packs.keys()];
+    const bytes = this.#bytes;
     this.#items = [];
     this.#bytes = 0;
     this.#packs = new Map();
     this.#keptPage = undefined;
     if (items.length === 0) return [];
     const old = wholeOldPage(items.map((item) => item.entry));
-    return old === undefined ? renderPages(items.map((item) => item.entry)) : [{ kind: 'old', page: old }];
+    if (old !== undefined) return [{ kind: 'old', page: old }];
+    // Only new entries: what was rendered to measure it is the page already.
+    const whole =
+      bytes <= renderMax && packs.length <= packsPerPageMax && items.every((item) => item.text !== undefined);
+    return whole ? [wholeNewPage(items, packs)] : renderPages(items.map((item) => item.entry));
   }
 
   #measure(entry: NewEntry | KeptEntry): Item {
     if (!('page' in entry)) {
-      let bytes = 0;
-      for (const line of newLines(entry))
-        bytes += Buffer.byteLength(line.render((pack) => indexOf(this.#packs, pack)));
-      return { entry, bytes };
+      const lines = newLines(entry).map((line) => line.render((pack) => indexOf(this.#packs, pack)));
+      const text = lines.length === 1 ? lines[0]! : lines.join('');
+      return { entry, bytes: Buffer.byteLength(text), text, lines: lines.length };
     }
     if (this.#keptPage !== entry.page) for (const pack of entry.page.packs) indexOf(this.#packs, pack);
     this.#keptPage = entry.page;
-    return { entry, bytes: Buffer.byteLength(entry.text) };
+    return { entry, bytes: Buffer.byteLength(entry.text), text: undefined, lines: entry.lines };
   }
 }
 
 interface Item {
   readonly entry: NewEntry | KeptEntry;
   readonly bytes: number;
+  /** Of a new entry: its lines, with the pack numbers of this page. */
+  readonly text: string | undefined;
+  readonly lines: number;
+}
+
+function wholeNewPage(items: readonly Item[], packs: readonly string[]): BuiltPage {
+  let text = headOf(packs);
+  let entries = 0;
+  for (const item of items) {
+    text += item.text;
+    entries += item.lines;
+  }
+  const { path: first } = items[0]!.entry;
+  const { path: last } = items[items.length - 1]!.entry;
+  return { kind: 'new', text, entries, first, last, packs };
+}
+
+function headOf(packs: readonly string[]): string {
+  return `{"backpack":"page","v":1,"packs":${JSON.stringify(packs)}}\n`;
 }
 
 /** The parent's page that these entries are, all of them and nothing else. */
@@ -138,10 +162,9 @@ function renderPages(items: readonly (NewEntry | KeptEntry)[]): BuiltPage[] {
   let first: ByteString | undefined;
   let last: ByteString = '';
   const close = (): void => {
-    const head = `{"backpack":"page","v":1,"packs":${JSON.stringify([...packs.keys()])}}\n`;
     pages.push({
       kind: 'new',
-      text: head + lines.join(''),
+      text: headOf([...packs.keys()]) + lines.join(''),
       entries: lines.length,
       first: first!,
       last,

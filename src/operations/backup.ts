@@ -16,11 +16,12 @@ import { formatMs, parseTime } from '../format/time.ts';
 import { BackupRun } from '../pipeline/backup-run.ts';
 import { BackupWorker, type BackupWorkerOptions } from '../pipeline/backup-worker.ts';
 import { Catalog, type CatalogMemory, createCatalogMemory } from '../pipeline/catalog.ts';
+import type { Totals } from '../pipeline/estimate.ts';
 import type { PackResult, PacksResult } from '../pipeline/jobs.ts';
 import { type LazyPort, lazyPort } from '../pipeline/lazy-port.ts';
 import { createPackListMemory, PackList, type PackListMemory } from '../pipeline/pack-list.ts';
 import { ParentCursor } from '../pipeline/parent-cursor.ts';
-import { inlinePort, threadPort } from '../pipeline/worker-port.ts';
+import { inlinePort, threadPort, type WorkerPort } from '../pipeline/worker-port.ts';
 import { afterCheck, putSnapshot, snapshotTexts } from '../repo/commit.ts';
 import { type IndexState, loadIndex, mergedLines, shouldMerge, writeIndex } from '../repo/index-objects.ts';
 import { MetaWriter } from '../repo/meta-writer.ts';
@@ -40,7 +41,10 @@ import { FsStorage } from '../storage/fs.ts';
 /** What to back up and how. */
 export interface BackupOptions {
   readonly roots: readonly SourceRoot[];
-  readonly skip: Skip;
+  /** Files and folders that are never stored (the repository, the key), and why. */
+  readonly own: readonly { readonly device: bigint; readonly inode: bigint; readonly reason: string }[];
+  /** Whether to count the source beside the run, for a progress line that tells how much is left. */
+  readonly estimate?: boolean;
   readonly host: string;
   readonly user?: string;
   readonly set?: string;
@@ -64,9 +68,11 @@ export type BackupEvent =
       readonly type: 'progress';
       readonly bytesRead: number;
       readonly bytesStored: number;
+      /** Files looked at, and bytes read or found unchanged, so far. */
       readonly files: number;
-      readonly bytes: number;
-      readonly walked: boolean;
+      readonly bytesDone: number;
+      /** Files and bytes in all, as soon as they are known. */
+      readonly totals: Totals | undefined;
     }
   | { readonly type: 'source-error'; readonly path: string; readonly code: string; readonly message: string }
   | { readonly type: 'skipped'; readonly path: string; readonly reason: string }
@@ -89,11 +95,13 @@ export interface BackupSummary {
   readonly bytesStored: number;
   readonly sourceErrors: number;
   readonly tornFiles: number;
-  readonly partial: boolean;
   readonly elapsedMs: number;
 }
 
 const attemptsMax = 3;
+const estimateAfterMs = 1000;
+/** The longest delay of a timer: 24 days. */
+const never = 2 ** 31 - 1;
 const raceNs = 2_000_000_000n;
 const packsMax = 1 << 22;
 const catalogMax: number = 2048 * MiB;
@@ -154,6 +162,8 @@ class Attempt {
   readonly #started: number;
   #index: IndexState | undefined;
   #torn = 0;
+  #totals: Totals | undefined;
+  #counter: WorkerPort | undefined;
   #metaBytes = 0;
 
   constructor(
@@ -199,22 +209,30 @@ class Attempt {
     const pages: PageRef[] = [];
     const needed = new Set<string>();
     const run = await this.#start(presence, parents, pages, needed);
-    const timer = setInterval(() => this.#report(run, false), 100);
+    const timer = setInterval(() => this.#report(run), 100);
+    const counting = setTimeout(() => this.#estimate(), this.#o.estimate === true ? estimateAfterMs : never);
     try {
       await run.run();
     } finally {
       clearInterval(timer);
+      clearTimeout(counting);
     }
-    this.#report(run, true);
+    this.#totals = run.counts;
+    this.#report(run);
     return this.#finish({ list, presence, parents, pages, needed, run });
   }
 
   async abort(): Promise<void> {
     for (const worker of this.#workers) {
       if (worker.started) await worker.call('abort', undefined).catch(() => {});
-      await worker.close();
     }
+    await this.#close();
     await this.#meta.abort();
+  }
+
+  async #close(): Promise<void> {
+    for (const worker of this.#workers) await worker.close();
+    await this.#counter?.close();
   }
 
   async #start(
@@ -247,9 +265,10 @@ class Attempt {
     const pathHash = this.#pathHash();
     return new BackupRun({
       roots: this.#o.roots,
-      skip: this.#o.skip,
+      skip: skipOf(this.#o),
       parents: cursors,
       workers: this.#workers,
+      signal: this.#o.signal,
       packs: this.#packList,
       hashStateBytes: this.#memory.codec.kernel.hashStateBytes,
       pathHash,
@@ -337,7 +356,7 @@ class Attempt {
     this.#o.signal?.throwIfAborted();
     this.#metaBytes += await putSnapshot(this.#repository, this.#memory, snapshot, this.#o.app);
     const missing = await afterCheck(this.#repository, packs);
-    for (const worker of this.#workers) await worker.close();
+    await this.#close();
     return { summary: this.#summary(root, run, bytesStored), missing };
   }
 
@@ -383,11 +402,13 @@ class Attempt {
       prev: last?.id ?? null,
       known: list.snapshots.slice(-64).map((info) => info.id),
       ...(this.#replaces.length === 0 ? {} : { replaces: this.#replaces }),
-      partial: this.#errors.length > 0,
+      // Partial is a run that did not come to its end. What could not be read is in the E lines and in the counts: one
+      // file that is never readable must not make every snapshot second to an old complete one.
+      partial: false,
       app,
       features: { incompat: [], roCompat: [], compat: [] },
       params: { dedup: 'xxh64+gmac', chunker: 'fastcdc-1', packSize: this.#packSize },
-      stats: { files: run.counts.files, bytes: run.counts.bytes, stored },
+      stats: { files: run.counts.files, bytes: run.counts.bytes, stored, errors: this.#errors.length },
     };
   }
 
@@ -447,9 +468,23 @@ class Attempt {
     return { bytesRead, bytesStored };
   }
 
-  #report(run: BackupRun, walked: boolean): void {
-    const { files, bytes } = run.counts;
-    this.#emit({ type: 'progress', ...this.#counters(), files, bytes, walked });
+  #report(run: BackupRun): void {
+    const { files, unchangedBytes } = run.counts;
+    const counters = this.#counters();
+    const bytesDone = unchangedBytes + counters.bytesRead;
+    this.#emit({ type: 'progress', ...counters, files, bytesDone, totals: this.#totals });
+  }
+
+  /** Counts the source in a thread of its own; only long runs come to it. */
+  #estimate(): void {
+    const own = this.#o.own.map(({ device, inode }) => [device, inode] as const);
+    this.#counter = threadPort(new URL('../pipeline/estimate-thread.js', import.meta.url), own);
+    this.#counter.call<Totals>('total', this.#o.roots).then(
+      (totals) => {
+        this.#totals = totals;
+      },
+      () => {},
+    );
   }
 
   #summary(root: SnapshotRoot, run: BackupRun, stored: number): BackupSummary {
@@ -468,8 +503,16 @@ class Attempt {
       bytesStored: stored + this.#metaBytes,
       sourceErrors: this.#errors.length,
       tornFiles: this.#torn,
-      partial: root.partial,
       elapsedMs: this.#clock.now() - this.#started,
     };
   }
+}
+
+/** Files are known by device and inode, wherever a path leads to them. */
+function skipOf({ own }: BackupOptions): Skip {
+  const byInode = new Map(own.map((one) => [one.inode, one]));
+  return (stat) => {
+    const found = byInode.get(stat.ino);
+    return found !== undefined && found.device === stat.dev ? found.reason : undefined;
+  };
 }

@@ -6,7 +6,9 @@
 import { randomInt } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { byteStringToText } from '../base/bytes.ts';
+import { blockBytes } from '../base/limits.ts';
 import { Keyring } from '../container/keyring.ts';
+import { parseHeader } from '../format/header.ts';
 import { nameFromJson } from '../format/name-json.ts';
 import { packName, parseContainerName, shortId, snapshotName } from '../format/names.ts';
 import { reject } from '../format/reject.ts';
@@ -21,7 +23,6 @@ import {
   indexContent,
   markContent,
   movedContent,
-  neededPacks,
   snapshotContent,
 } from '../repo/check-content.ts';
 import { FactsCache } from '../repo/check-facts.ts';
@@ -29,8 +30,8 @@ import { Forwarding } from '../repo/check-forwarding.ts';
 import { checkHintFile, checkKit, checkWrappedKey } from '../repo/check-kit.ts';
 import { affect, CheckLog, type Finding } from '../repo/check-log.ts';
 import { checkPages } from '../repo/check-pages.ts';
-import type { Repository } from '../repo/repository.ts';
-import { PageReader } from '../repo/snapshots.ts';
+import { keyMismatch, type Repository } from '../repo/repository.ts';
+import { loadSnapshot, PageReader, type SnapshotInfo } from '../repo/snapshots.ts';
 import type { SnapshotRoot } from '../schema/index.ts';
 import { isObjectName } from '../storage/object-name.ts';
 import { listAll, type ObjectInfo } from '../storage/storage.ts';
@@ -69,7 +70,7 @@ export type CheckEvent =
       readonly object: string;
       readonly record?: number;
       readonly message: string;
-      readonly hint?: string;
+      readonly hint: string;
       /** Ids of the snapshots that are affected. */
       readonly snapshots: readonly string[];
       /** Affected paths, at most 100; of an unreadable page the first and the last. */
@@ -88,7 +89,7 @@ export type CheckEvent =
 export interface CheckSummary {
   readonly snapshots: number;
   readonly objects: number;
-  /** Records whose tag and content were checked. */
+  /** Records of packs whose tag and content were checked; 0 without `readData`. */
   readonly records: number;
   readonly bytesRead: number;
   /** Number of damage events. */
@@ -104,7 +105,7 @@ const reportMs = 100;
 
 /**
  * Checks a repository.
- * @throws BackpackError when the storage cannot be listed; everything else is an event
+ * @throws BackpackError when the storage cannot be listed or the key is of another repository; everything else is an event
  */
 export async function check(
   repository: Repository,
@@ -120,10 +121,8 @@ export async function check(
   return run.summary();
 }
 
-interface LoadedSnapshot {
-  readonly info: ObjectInfo;
-  readonly id: string;
-  readonly snapshot: Snapshot;
+/** A snapshot that could be read; its lines are read again when they are compared with the packs. */
+interface FoundSnapshot extends SnapshotInfo {
   readonly writer: string;
 }
 
@@ -138,7 +137,9 @@ class CheckRun {
   readonly #facts: FactsCache;
   readonly #started = performance.now();
   readonly #keyids = new Set<string>();
-  readonly #snapshots: LoadedSnapshot[] = [];
+  readonly #snapshots: FoundSnapshot[] = [];
+  /** Size of every pack that a snapshot names. */
+  readonly #needed = new Map<string, number>();
   readonly #dropped = new Set<string>();
   readonly #marked = new Set<string>();
   readonly #sizes = new Map<string, number>();
@@ -181,6 +182,7 @@ class CheckRun {
     const kit = await list('recover/');
     const small = [...snapshots, ...drops, ...marks, ...moved, ...index];
     this.#objectsTotal = small.length + packs.length;
+    await this.#refuseWrongKey([...small, ...packs]);
     for (const object of drops)
       for (const id of await this.#small(object, dropContent())) this.#dropped.add(id);
     for (const object of marks)
@@ -189,12 +191,29 @@ class CheckRun {
     for (const object of moved) await this.#moved(object);
     await this.#packs(packs);
     for (const object of index) await this.#index(object);
-    for (const one of [...this.#snapshots]) await this.#needs(one);
     this.#lineage(snapshots);
-    await this.#pages();
+    await this.#contents();
     this.#unreferenced(packs);
     await this.#hints(kit, keys);
     this.#report(true);
+  }
+
+  /** A key that opens nothing is the wrong key, and nothing is damaged. @throws BackpackError E_REPO, E_KEY */
+  async #refuseWrongKey(objects: readonly ObjectInfo[]): Promise<void> {
+    const { storage, keyring, repo } = this.#repository;
+    let other: string | undefined;
+    for (const { name, sizeBytes } of objects) {
+      if (sizeBytes < blockBytes) continue;
+      try {
+        const header = parseHeader(await storage.get(name, { range: { offset: 0, length: blockBytes } }));
+        const refused = header.repo !== repo || !keyring.has(header.keyid);
+        if (!refused) return;
+        other ??= header.repo;
+      } catch {
+        // A header that cannot be read says nothing about the key.
+      }
+    }
+    if (other !== undefined) throw keyMismatch(storage.location, other, repo, keyring.keyid);
   }
 
   /** Ends the threads, and says what was found: also when the check was stopped. */
@@ -266,7 +285,9 @@ class CheckRun {
     };
     const found = await this.#read(info, { sink, end: content.end });
     if (found !== undefined) {
-      this.#snapshots.push({ info, id, snapshot: found.content, writer: found.writer });
+      const { root: line, packs } = found.content;
+      this.#snapshots.push({ id, root: line, object: info, writer: found.writer });
+      for (const pack of packs) if (!this.#needed.has(pack.id)) this.#needed.set(pack.id, pack.sizeBytes);
     }
     const findings = this.#findings(info.name);
     affect(findings, id);
@@ -288,7 +309,6 @@ class CheckRun {
 
   /** Every pack: opened, or read whole. */
   async #packs(packs: readonly ObjectInfo[]): Promise<void> {
-    const needed = neededPacks(this.#snapshots.map(({ snapshot }) => snapshot));
     const chosen = this.#chosen(packs);
     const queue: CheckJob[] = packs.map(({ name, sizeBytes }) => ({
       name,
@@ -307,12 +327,7 @@ class CheckRun {
       this.#ports.map(async (port) => {
         for (const job of jobs) {
           this.#o.signal?.throwIfAborted();
-          this.#pack(
-            job,
-            needed,
-            await port.call<ObjectReport>('object', job),
-            await this.#isThere(job.name),
-          );
+          this.#pack(job, await port.call<ObjectReport>('object', job), await this.#isThere(job.name));
         }
       }),
     );
@@ -324,14 +339,15 @@ class CheckRun {
     return (await this.#repository.storage.stat(name).catch(() => ({}))) !== undefined;
   }
 
-  #pack(job: CheckJob, needed: ReadonlyMap<string, number>, report: ObjectReport, isThere: boolean): void {
+  #pack(job: CheckJob, report: ObjectReport, isThere: boolean): void {
     const { name, sizeBytes } = job;
     this.#count(report);
+    this.#records += report.records;
     if (!isThere) return;
     const id = parseContainerName(name)?.id;
     if (id !== undefined && !report.problems.some(({ code }) => code === 'E_MISSING'))
       this.#sizes.set(id, sizeBytes);
-    const size = id === undefined ? undefined : needed.get(id);
+    const size = id === undefined ? undefined : this.#needed.get(id);
     const resized = size !== undefined && size !== sizeBytes && size !== 0;
     if (resized) this.#log.add(name, sizeProblem(sizeBytes, size));
     for (const problem of report.problems) {
@@ -361,17 +377,10 @@ class CheckRun {
     return new Set(names.slice(0, Math.ceil((names.length * readData.percent) / 100)));
   }
 
-  /** Whether a snapshot was forgotten or replaced: then its packs may be gone. */
-  #hidden(): ReadonlySet<string> {
-    const replaced = this.#snapshots.flatMap(({ snapshot }) => snapshot.root.replaces ?? []);
-    return new Set([...this.#dropped, ...replaced]);
-  }
-
   /** L0: every pack of a snapshot is there with its size, or forwarded; and of the same writer. */
-  async #needs(one: LoadedSnapshot): Promise<void> {
-    const hidden = this.#hidden().has(one.id) || this.#marked.has(one.info.name);
+  async #needs(one: FoundSnapshot, snapshot: Snapshot, hidden: boolean): Promise<boolean> {
     const missing: string[] = [];
-    for (const { id: pack, sizeBytes } of one.snapshot.packs) {
+    for (const { id: pack, sizeBytes } of snapshot.packs) {
       const name = packName(pack);
       const size = this.#sizes.get(pack) ?? (await this.#late(pack));
       if (size === undefined) {
@@ -384,16 +393,15 @@ class CheckRun {
         this.#log.add(name, problemOf(reject('E_WRITER', 'a snapshot names a pack of another writer')));
       affect(this.#log.whole(name), one.id);
     }
-    if (missing.length === 0) return;
-    if (hidden) {
+    if (hidden && missing.length > 0) {
       const message = `snapshot ${shortId(one.id)} was forgotten or replaced, and ${missing.length} of its packs are gone`;
       this.#warn('BP_FORGOTTEN_INCOMPLETE', message, missing);
-      this.#snapshots.splice(this.#snapshots.indexOf(one), 1);
-      return;
+      return false;
     }
     for (const name of missing) {
       affect([this.#log.add(name, problemOf(reject('E_MISSING', 'the pack is missing')))], one.id);
     }
+    return true;
   }
 
   /** Asks once more for a pack that was not in the listing. */
@@ -401,7 +409,7 @@ class CheckRun {
     const info = await this.#repository.storage.stat(packName(pack)).catch(() => undefined);
     if (info === undefined) return undefined;
     const job = { name: packName(pack), sizeBytes: info.sizeBytes, deep: false };
-    this.#pack(job, new Map(), await this.#checker.check(job), true);
+    this.#pack(job, await this.#checker.check(job), true);
     return info.sizeBytes;
   }
 
@@ -409,8 +417,8 @@ class CheckRun {
   #lineage(listed: readonly ObjectInfo[]): void {
     if (!this.#complete) return;
     const ids = new Set(listed.map(({ name }) => parseContainerName(name)?.id));
-    for (const { id, snapshot } of this.#snapshots) {
-      const { prev, known } = snapshot.root;
+    for (const { id, root } of this.#snapshots) {
+      const { prev, known } = root;
       for (const other of new Set([...(prev === null ? [] : [prev]), ...known])) {
         if (ids.has(other) || this.#dropped.has(other)) continue;
         const message = `snapshot ${shortId(other)} was there before snapshot ${shortId(id)} and is gone without having been forgotten`;
@@ -419,20 +427,33 @@ class CheckRun {
     }
   }
 
-  async #pages(): Promise<void> {
-    const reader = new PageReader(this.#repository);
+  /** What each snapshot names: its packs, pages and extents. */
+  async #contents(): Promise<void> {
     const context = {
       log: this.#log,
       facts: this.#facts,
       forwarding: this.#forwarding,
-      reader,
+      readerFor: (writer: string) => new PageReader(this.#repository, writer),
       present: (pack: string): boolean => this.#sizes.has(pack),
       onPage: (): void => {
         this.#o.signal?.throwIfAborted();
         this.#report(false);
       },
     };
-    for (const { snapshot, writer } of this.#snapshots) await checkPages(context, snapshot, writer);
+    const replaced = this.#snapshots.flatMap(({ root }) => root.replaces ?? []);
+    const hidden = new Set([...this.#dropped, ...replaced]);
+    for (const one of this.#snapshots) {
+      let snapshot: Snapshot;
+      try {
+        snapshot = await loadSnapshot(this.#repository, one);
+      } catch (error) {
+        affect([this.#log.add(one.object.name, problemOf(error))], one.id);
+        continue;
+      }
+      // The packs of a forgotten snapshot may be on their way out.
+      const leaving = hidden.has(one.id) || this.#marked.has(one.object.name);
+      if (await this.#needs(one, snapshot, leaving)) await checkPages(context, snapshot, one.writer);
+    }
   }
 
   /** Packs that nothing needs: left by backups that were stopped, or being written at this moment. */
@@ -444,7 +465,7 @@ class CheckRun {
       needed.add(pack);
       for (const target of this.#forwarding.targets(pack)) add(target);
     };
-    for (const { snapshot } of this.#snapshots) for (const { id } of snapshot.packs) add(id);
+    for (const id of this.#needed.keys()) add(id);
     const names = packs
       .map(({ name }) => name)
       .filter((name) => !needed.has(parseContainerName(name)?.id ?? '') && !this.#marked.has(name));
@@ -460,9 +481,7 @@ class CheckRun {
     };
     const warning = await checkKit(storage, kit, this.#o.kitSums ?? [], report);
     if (warning !== undefined) this.#warn('BP_KIT_UNKNOWN', warning, []);
-    const newest = this.#snapshots
-      .map(({ snapshot }) => snapshot.root)
-      .sort((a, b) => (a.id < b.id ? 1 : -1))[0];
+    const newest = this.#snapshots.map(({ root }) => root).sort((a, b) => (a.id < b.id ? 1 : -1))[0];
     await checkHintFile(this.#repository, { keyids: this.#keyids, newestRoot: newest }, report);
     for (const { name } of keys) {
       await checkWrappedKey(storage, name, report);
@@ -476,7 +495,9 @@ class CheckRun {
   async #again(name: string): Promise<ObjectReport> {
     const info = await this.#repository.storage.stat(name).catch(() => undefined);
     if (info === undefined) return { problems: [], records: 0, bytesRead: 0 };
-    return this.#checker.check({ name, sizeBytes: info.sizeBytes, deep: false });
+    const report = await this.#checker.check({ name, sizeBytes: info.sizeBytes, deep: false });
+    for (const problem of report.problems) this.#log.add(name, problem);
+    return report;
   }
 
   #findings(object: string): Finding[] {
@@ -492,7 +513,6 @@ class CheckRun {
   #count(report: ObjectReport): void {
     if (report.keyid !== undefined) this.#keyids.add(report.keyid);
     this.#objects += 1;
-    this.#records += report.records;
     this.#bytesRead += report.bytesRead;
     this.#report(false);
   }
@@ -546,9 +566,17 @@ function eventOf(finding: Finding): CheckEvent {
     object,
     ...(record === undefined ? {} : { record }),
     message,
-    ...(hint === undefined ? {} : { hint }),
+    hint: hint ?? nextStep(object),
     snapshots: [...snapshots],
     paths: [...paths],
     pathsTotal,
   };
+}
+
+function nextStep(object: string): string {
+  if (object.startsWith('index/'))
+    return 'nothing is lost: the index is a cache; delete this object, and the next backup makes it anew';
+  if (object.startsWith('packs/') || object.startsWith('snapshots/'))
+    return 'everything else can still be restored; bring it back from another copy, or save what is left: node recover/recover.js --key key.bin scan --to DIR';
+  return 'bring it back from another copy of the repository';
 }

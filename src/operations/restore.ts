@@ -2,6 +2,7 @@
  * Restore: the entries of a snapshot, or of one path in it, below a target folder. Every tag and every file's XXH64
  * is checked; a file that fails is absent, and everything else is restored.
  */
+import { randomBytes } from 'node:crypto';
 import {
   closeSync,
   ftruncateSync,
@@ -26,7 +27,7 @@ import { nameFromJson } from '../format/name-json.ts';
 import { packName, shortId } from '../format/names.ts';
 import { reject } from '../format/reject.ts';
 import { Kernel } from '../kernel/kernel.ts';
-import { chainBytes } from '../pipeline/range-chain.ts';
+import { chainBytes, RangeChain } from '../pipeline/range-chain.ts';
 import type { LargeResult, RestoreFile, RestoreLarge, RestoreOutcome } from '../pipeline/restore-jobs.ts';
 import { partBytes, RestoreWorker, type RestoreWorkerOptions } from '../pipeline/restore-worker.ts';
 import { inlinePort, threadPort, type WorkerPort } from '../pipeline/worker-port.ts';
@@ -272,7 +273,10 @@ class RestoreRun {
         c: 'a character device',
       };
       const what = names[type] ?? `an entry of unknown type ${type}`;
-      this.problem(path, targetError('BP_NOT_RESTORED', `${what} was not restored`, path));
+      this.problem(
+        path,
+        targetError('BP_NOT_RESTORED', `is ${what}, which this version does not restore`, path),
+      );
       return;
     }
     try {
@@ -310,7 +314,8 @@ class RestoreRun {
   async #large(file: RestoreFile): Promise<void> {
     await this.#flush();
     while (Math.max(...this.#calls) > 0) await this.#settle();
-    const partial: ByteString = `${file.path}.backpack-partial`;
+    // Not made from the file's own name, which may be as long as a name can be.
+    const partial: ByteString = `${file.path.slice(0, file.path.lastIndexOf('/') + 1)}.backpack-${randomBytes(8).toString('hex')}.partial`;
     try {
       const parts = await this.#parts(file);
       if (exists(this.#jail.at(file.path)))
@@ -323,9 +328,11 @@ class RestoreRun {
       }
       const chain = new SharedArrayBuffer(chainBytes(Kernel.create(0).hashStateBytes));
       const task: RestoreLarge = { file, partial, parts, chain };
+      const stop = (): void => new RangeChain(chain).fail();
+      this.#o.signal?.addEventListener('abort', stop);
       const results = await Promise.all(
         this.#workers.map((worker) => worker.call<LargeResult>('large', task)),
-      );
+      ).finally(() => this.#o.signal?.removeEventListener('abort', stop));
       const failed = results.find((result) => result.error !== undefined)?.error;
       if (failed !== undefined) throw BackpackError.fromJSON(failed);
       const x = results.find((result) => result.x !== undefined)?.x;
@@ -338,6 +345,7 @@ class RestoreRun {
       } catch {
         // it was never made
       }
+      this.#o.signal?.throwIfAborted();
       this.problem(file.path, error);
     }
   }
@@ -482,6 +490,8 @@ function makeTarget(target: string): string {
     readdirSync(target);
     return realpathSync(target);
   } catch (error) {
+    const found = asTargetError(error, utf8ToByteString(target));
+    if (found.kind === 'space') throw found;
     throw new BackpackError(
       'BP_TARGET_WRITE',
       `cannot use ${target} as target: ${(error as Error).message}`,

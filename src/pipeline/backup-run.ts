@@ -7,13 +7,13 @@ import { BackpackError } from '../base/errors.ts';
 import { KiB, MiB } from '../base/limits.ts';
 import { type Extent, hole, zeros } from '../format/extents.ts';
 import { type BuiltPage, type KeptEntry, type NewEntry, PageBuilder } from '../format/page-builder.ts';
-import type { FileStamp } from '../source/read-file.ts';
+import { type FileStamp, sameStamp } from '../source/read-file.ts';
 import { type Skip, type SourceItem, type SourceProblem, type SourceRoot, walk } from '../source/walk.ts';
 import { entryPrefix, FilesystemNumbers, typeOf } from './entry-line.ts';
 import type { FileResult, FileTask, RangesResult, RangesTask } from './jobs.ts';
 import type { PackList } from './pack-list.ts';
 import type { ParentCursor } from './parent-cursor.ts';
-import { chainBytes } from './range-chain.ts';
+import { chainBytes, RangeChain } from './range-chain.ts';
 import { rangeBytes } from './scan.ts';
 import type { WorkerPort } from './worker-port.ts';
 
@@ -32,6 +32,7 @@ export interface BackupRunOptions {
   readonly onPage: (page: BuiltPage) => Promise<void>;
   readonly onProblem: (problem: SourceProblem) => void;
   readonly onWarning: (path: ByteString, warnings: readonly string[]) => void;
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Counts of a run. */
@@ -41,6 +42,7 @@ export interface BackupCounts {
   newFiles: number;
   changedFiles: number;
   unchangedFiles: number;
+  unchangedBytes: number;
   /** Entries that are not files. */
   others: number;
 }
@@ -71,6 +73,7 @@ export class BackupRun {
     newFiles: 0,
     changedFiles: 0,
     unchangedFiles: 0,
+    unchangedBytes: 0,
     others: 0,
   };
   readonly #o: BackupRunOptions;
@@ -85,7 +88,11 @@ export class BackupRun {
   #wake: (() => void) | undefined;
   #lastYield = performance.now();
 
+  /** The large files that are being read. */
+  readonly #chains = new Set<SharedArrayBuffer>();
+
   constructor(options: BackupRunOptions) {
+    options.signal?.addEventListener('abort', () => this.#stop(options.signal?.reason), { once: true });
     this.#o = options;
     this.#builder = new PageBuilder(options.pathHash);
     this.#calls = options.workers.map(() => 0);
@@ -105,6 +112,13 @@ export class BackupRun {
     while (this.#calls.some((count) => count > 0)) await this.#settle();
     await this.#drain();
     for (const page of this.#builder.flush()) await this.#o.onPage(page);
+  }
+
+  /** Ends the run soon: at the next file, and within a large one. */
+  #stop(reason: unknown): void {
+    this.#failure ??= reason;
+    for (const chain of this.#chains) new RangeChain(chain).fail();
+    this.#wake?.();
   }
 
   /** Lets timers and messages run, and hands finished entries on. */
@@ -139,7 +153,10 @@ export class BackupRun {
     // A file that changed within the resolution of the clock looks the same: those are read again.
     const trusted = parent !== undefined && (type !== 'f' || item.stat.ctimeNs < parent.trustBeforeNs);
     if (parent !== undefined && trusted) {
-      if (type === 'f') this.counts.unchangedFiles += 1;
+      if (type === 'f') {
+        this.counts.unchangedFiles += 1;
+        this.counts.unchangedBytes += size;
+      }
       this.#slots.push({ entry: await parent.take(item.stored, prefix) });
       return;
     }
@@ -147,10 +164,10 @@ export class BackupRun {
       this.#slots.push({ entry: { path: item.stored, prefix, x: undefined, extents: [] } });
       return;
     }
-    if (known) this.counts.changedFiles += 1;
-    else this.counts.newFiles += 1;
+    const counter = known ? 'changedFiles' : 'newFiles';
+    this.counts[counter] += 1;
     const kept = parent === undefined ? undefined : await parent.take(item.stored, prefix);
-    await this.#file(item, prefix, kept);
+    await this.#file(item, prefix, kept, counter);
   }
 
   #count(type: string, size: number): void {
@@ -184,7 +201,12 @@ export class BackupRun {
     return { parent, known };
   }
 
-  async #file(item: SourceItem, prefix: string, kept: KeptEntry | NewEntry | undefined): Promise<void> {
+  async #file(
+    item: SourceItem,
+    prefix: string,
+    kept: KeptEntry | NewEntry | undefined,
+    counter: 'changedFiles' | 'newFiles',
+  ): Promise<void> {
     const { stat } = item;
     const stamp: FileStamp = {
       size: Number(stat.size),
@@ -195,7 +217,7 @@ export class BackupRun {
     const slot: Slot = { entry: undefined };
     this.#slots.push(slot);
     if (stamp.size === 0) {
-      slot.entry = { path: item.stored, prefix, x: undefined, extents: [] };
+      slot.entry = kept ?? { path: item.stored, prefix, x: undefined, extents: [] };
       return;
     }
     if (!this.#started) {
@@ -203,12 +225,22 @@ export class BackupRun {
       await this.#o.beforeFirstFile();
     }
     const task: FileTask = { path: item.real, stored: item.stored, stamp };
-    const finish = (result: FileResult): void => this.#finish(slot, item, prefix, kept, result);
+    const finish = (result: FileResult): void => {
+      if (result.error !== undefined) this.#uncount(stamp.size, counter);
+      this.#finish(slot, item, prefix, kept, result);
+    };
     if (stamp.size > rangeBytes) return this.#large(task, stat.blocks * 512n < stat.size, finish);
     this.#batch.tasks.push(task);
     this.#batch.finish.push(finish);
     this.#batch.bytes += stamp.size + 4 * KiB;
     if (this.#batch.tasks.length >= batchFiles || this.#batch.bytes >= batchBytes) await this.#flush();
+  }
+
+  /** A file that could not be read is none of the snapshot's files. */
+  #uncount(size: number, counter: 'changedFiles' | 'newFiles'): void {
+    this.counts.files -= 1;
+    this.counts.bytes -= size;
+    this.counts[counter] -= 1;
   }
 
   #finish(
@@ -270,10 +302,13 @@ export class BackupRun {
     const task: RangesTask = { file, chain, sparse };
     const results: RangesResult[] = [];
     while (Math.max(...this.#calls) > callsPerWorker) await this.#settle();
+    this.#chains.add(chain);
     this.#o.workers.forEach((_, index) => {
       this.#call<RangesResult>(index, 'ranges', task, (result) => {
         results.push(result);
-        if (results.length === this.#o.workers.length) finish(joinRanges(results, file));
+        if (results.length < this.#o.workers.length) return;
+        this.#chains.delete(chain);
+        finish(joinRanges(results, file));
       });
     });
   }
@@ -326,7 +361,11 @@ function joinRanges(results: readonly RangesResult[], file: FileTask): FileResul
   const extents: number[] = [];
   for (const [, list] of ranges) for (let i = 0; i < list.length; i += 5) joinExtent(extents, list, i);
   if (end === undefined) throw new RangeError(`no worker saw the end of a file of ${file.stamp.size} bytes`);
-  return { ...end, extents };
+  const states = results.flatMap(({ before }) => (before === undefined ? [] : [before]));
+  // Each worker opens the file for itself: when it changed in between, each range is of one state, but not the whole.
+  const mixed = states.some((state) => !sameStamp(state, states[0]!));
+  const warnings = mixed && end.warnings === undefined ? { warnings: ['torn'] } : {};
+  return { ...end, ...warnings, extents };
 }
 
 /** Appends one extent, as part of the last one when it goes on there: whole records of one pack, or zeros. */

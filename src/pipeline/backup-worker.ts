@@ -92,7 +92,8 @@ export class BackupWorker {
         ranges.push([range, done.extents]);
         end ??= done.end;
       }
-      return end === undefined ? { ranges } : { ranges, end };
+      if (ranges.length === 0) return { ranges };
+      return end === undefined ? { ranges, before } : { ranges, before, end };
     } catch (error) {
       chain.fail();
       return { ranges, error: toBackpackError(error).toJSON() };
@@ -215,6 +216,7 @@ export class BackupWorker {
     this.#hashTurn(chain, range, start, next);
     const end = next >= size ? this.#end(fd, file, before, short) : undefined;
     chain.pass(range, next);
+    this.#progress[0]! += next - start;
     const extents = await this.#chunks(task, start, cuts);
     return end === undefined ? { extents } : { extents, end };
   }
@@ -242,7 +244,6 @@ export class BackupWorker {
   #read(task: RangesTask, fd: number, address: number, position: number, to: number): boolean {
     const wanted = to - position;
     const got = readAt(fd, this.#kernel.bytes, address, wanted, position, task.file.path);
-    this.#progress[0]! += got;
     if (got < wanted) this.#kernel.bytes.fill(0, address + got, address + wanted);
     return got < wanted;
   }

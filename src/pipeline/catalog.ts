@@ -112,7 +112,8 @@ export class Catalog {
       Atomics.compareExchange(this.#counters, last + 1, level, level + 1);
       return this.add(identity, place);
     }
-    for (let slot = startOf(identity, slots); ; slot = slot + 1 === slots ? 0 : slot + 1) {
+    let slot = startOf(identity, slots);
+    for (let tries = 0; tries < slots; tries += 1, slot = slot + 1 === slots ? 0 : slot + 1) {
       const at = slot * slotWords;
       if (Atomics.compareExchange(table, at + stateWord, empty, claimed) !== empty) continue;
       table.set(identity, at + 1);
@@ -123,6 +124,8 @@ export class Catalog {
       Atomics.add(this.#counters, level, 1);
       return level * 2 ** 32 + slot;
     }
+    // Other threads took the last slots before they counted them; a small level can be full. One chunk is forgotten.
+    return -1;
   }
 
   /** Makes an added identity visible to all: its record has been handed to its pack. */
@@ -135,7 +138,8 @@ export class Catalog {
   #findIn(level: number, identity: Int32Array, place: ChunkPlace): boolean {
     const table = this.#levels[level]!;
     const slots = this.#slots[level]!;
-    for (let slot = startOf(identity, slots); ; slot = slot + 1 === slots ? 0 : slot + 1) {
+    let slot = startOf(identity, slots);
+    for (let tries = 0; tries < slots; tries += 1, slot = slot + 1 === slots ? 0 : slot + 1) {
       const at = slot * slotWords;
       const state = Atomics.load(table, at + stateWord);
       if (state === empty) return false;
@@ -148,6 +152,7 @@ export class Catalog {
       place.offset = place.whole ? 0 : offset;
       return true;
     }
+    return false;
   }
 }
 

@@ -12,13 +12,11 @@ export interface FileTask {
   readonly stamp: FileStamp;
 }
 
-/** Numbers per extent in {@link FileResult.extents}: pack number (-1 hole, -2 zeros), record, count, length, offset. */
-export const extentFields = 5;
-
 /** What became of a file. */
 export interface FileResult {
   /** XXH64 of its bytes, 16 hex; empty for a file without bytes or one that failed. */
   readonly x: string;
+  /** Five numbers each: pack number (-1 hole, -2 zeros), record, count, length, offset (-1: whole records). */
   readonly extents: readonly number[];
   /** The state that was read, when it is not that of the task. */
   readonly stamp?: FileStamp;
@@ -40,6 +38,8 @@ export interface RangesTask {
 export interface RangesResult {
   /** Range number and its extents. */
   readonly ranges: readonly (readonly [number, readonly number[]])[];
+  /** The state in which this worker found the file, when it read any of it. */
+  readonly before?: FileStamp;
   /** From the worker that read the last range. */
   readonly end?: Omit<FileResult, 'extents'>;
   readonly error?: ErrorJson;

@@ -259,7 +259,7 @@ const headerCodes = new Set([
 async function explain(error: unknown, storage: Pick<Storage, 'get'>, job: CheckJob): Promise<unknown> {
   if (!isBackpackError(error)) return error;
   if (error.code === 'E_TAG' || error.code === 'E_LZ4')
-    return withMessage(error, `the table: ${error.message}`);
+    return withMessage(error, `the table: ${error.message}`, walk);
   const { name, sizeBytes } = job;
   if (!headerCodes.has(error.code) || sizeBytes < 2 * blockBytes) return error;
   try {
@@ -271,15 +271,19 @@ async function explain(error: unknown, storage: Pick<Storage, 'get'>, job: Check
     return withMessage(
       error,
       `${error.message}: the ${lines.join(' and ')} line of the header is not as in the trailer, so it is damaged`,
+      rebuilt,
     );
   } catch {
     return error;
   }
 }
 
-function withMessage(error: BackpackError, message: string): BackpackError {
-  return BackpackError.fromJSON({ ...error.toJSON(), message });
+function withMessage(error: BackpackError, message: string, hint: string): BackpackError {
+  return BackpackError.fromJSON({ ...error.toJSON(), message, hint });
 }
+
+const walk = 'its records are still there: keep the object; everything else can be restored';
+const rebuilt = 'nothing is lost: it can be rebuilt from what is there';
 
 /** An error as a problem of the object (or record) at hand. */
 export function problemOf(error: unknown, record?: number): CheckProblem {
@@ -287,17 +291,19 @@ export function problemOf(error: unknown, record?: number): CheckProblem {
   const unreadable = found.kind === 'storage' || found.kind === 'network';
   const missing = found.code === 'BP_OBJECT_MISSING';
   const code = missing ? 'E_MISSING' : found.code === 'BP_STORAGE_SHORT' ? 'E_TRUNC' : found.code;
+  // Most hints of reason codes say to run a check.
+  const hint = code !== found.code || found.hint?.includes('run backpack check') ? undefined : found.hint;
   return {
     code,
     message: found.message,
-    ...(found.hint === undefined || code !== found.code ? {} : { hint: found.hint }),
+    ...(hint === undefined ? {} : { hint }),
     ...(record === undefined ? {} : { record }),
     unreadable,
   };
 }
 
 /** What pages are compared with, in a few bytes per chunk. */
-export function factsOf(reader: ContainerReader): PackFacts {
+function factsOf(reader: ContainerReader): PackFacts {
   const { lengths, chunks } = reader.table;
   const firstChunks = new Uint32Array(lengths.length + 1).fill(chunks.length);
   for (let i = chunks.length - 1; i >= 0; i -= 1) firstChunks[chunks[i]!.record] = i;

@@ -34,7 +34,7 @@ export function inlinePort(worker: Callable): WorkerPort {
 }
 
 /** Calls a worker's method by name. */
-export function invoke(worker: Callable, method: string, argument: unknown): Promise<unknown> {
+function invoke(worker: Callable, method: string, argument: unknown): Promise<unknown> {
   const found = (worker as Record<string, unknown>)[method];
   if (typeof found !== 'function') throw new TypeError(`a worker has no method ${method}`);
   return (found as (argument: unknown) => Promise<unknown>).call(worker, argument);

@@ -2,7 +2,7 @@
 import { lineMax, namesPerMarkMax } from '../base/limits.ts';
 import { decodeText, letterOf, linesOf, parseHead, parseLine, skipUnknown } from '../format/json-lines.ts';
 import { reject } from '../format/reject.ts';
-import { type PackRef, parseSnapshot, type Snapshot } from '../format/snapshot.ts';
+import { parseSnapshot, type Snapshot } from '../format/snapshot.ts';
 import type { PackFacts } from '../pipeline/check-jobs.ts';
 import type { RecordSink } from '../pipeline/object-checker.ts';
 import {
@@ -202,15 +202,4 @@ function lines<T>(
       return end();
     },
   };
-}
-
-/** The first size that any snapshot gives for each pack. */
-export function neededPacks(
-  snapshots: readonly { readonly packs: readonly PackRef[] }[],
-): Map<string, number> {
-  const sizes = new Map<string, number>();
-  for (const { packs } of snapshots) {
-    for (const { id, sizeBytes } of packs) if (!sizes.has(id)) sizes.set(id, sizeBytes);
-  }
-  return sizes;
 }

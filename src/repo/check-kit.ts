@@ -25,9 +25,8 @@ export type Report = (object: string, problem: CheckProblem) => void;
 const hintName = 'backpack.json';
 const readmeName = 'README.txt';
 const fileMax: number = 16 * MiB;
-const kitHint =
-  'do not use this kit; take recover.js from another source and write the kit again with backpack repair';
-const hintHint = 'nothing is lost: the containers say the same; backpack repair writes it again';
+const kitHint = 'do not use this kit; take recover/ from a release of Backpack and compare its hashes';
+const hintHint = 'nothing is lost: the containers say the same';
 
 /**
  * Checks the kit.

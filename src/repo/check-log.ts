@@ -2,7 +2,7 @@
 import type { CheckProblem } from '../pipeline/check-jobs.ts';
 
 /** At most this many paths are named for one thing that is damaged. */
-export const pathsMax = 100;
+const pathsMax = 100;
 
 /** Something that is damaged or could not be read. */
 export interface Finding {

@@ -24,7 +24,8 @@ export interface PagesContext {
   readonly log: CheckLog;
   readonly facts: FactsCache;
   readonly forwarding: Forwarding;
-  readonly reader: PageReader;
+  /** A reader of pages for snapshots of one writer. */
+  readonly readerFor: (writer: string) => PageReader;
   /** Whether a pack exists. */
   readonly present: (pack: string) => boolean;
   /** Called once per page. */
@@ -42,6 +43,7 @@ class PagesPass {
   readonly #c: PagesContext;
   readonly #snapshot: string;
   readonly #writer: string;
+  readonly #reader: PageReader;
   #stream = new EntryStream(true);
   /** The page that the entry at hand began on. */
   #from: PageRef | undefined;
@@ -50,6 +52,7 @@ class PagesPass {
     this.#c = context;
     this.#snapshot = snapshot;
     this.#writer = writer;
+    this.#reader = context.readerFor(writer);
   }
 
   async page(page: PageRef): Promise<void> {
@@ -99,7 +102,7 @@ class PagesPass {
 
   /** The text of a page; undefined when it cannot be read, which is noted with the names it would have had. */
   async #text(page: PageRef): Promise<string | undefined> {
-    const { log, facts, forwarding, present, reader } = this.#c;
+    const { log, facts, forwarding, present } = this.#c;
     let place: RecordPlace;
     try {
       place = forwarding.resolve(page.pack, page.record, present);
@@ -125,7 +128,7 @@ class PagesPass {
         const problem = reject('E_WRITER', 'a page lies in a pack of another writer');
         this.#lost(page, object, problem, place.record);
       }
-      return await reader.read({ ...page, pack: place.pack, record: place.record });
+      return await this.#reader.read({ ...page, pack: place.pack, record: place.record });
     } catch (error) {
       this.#lost(page, object, error, place.record);
       return undefined;

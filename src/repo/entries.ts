@@ -13,7 +13,7 @@ export function isBelow(path: ByteString, top: ByteString): boolean {
 }
 
 /** Whether `path` is a folder above `top`. */
-export function isAbove(path: ByteString, top: ByteString): boolean {
+function isAbove(path: ByteString, top: ByteString): boolean {
   return top.startsWith(path) && top.charCodeAt(path.length) === 47;
 }
 

@@ -1,11 +1,11 @@
 /** Snapshots of a repository: listing, finding and loading them, and their pages. */
-import { BackpackError, isBackpackError, toBackpackError } from '../base/errors.ts';
+import { BackpackError, toBackpackError } from '../base/errors.ts';
 import { blockBytes, pagePlainMax } from '../base/limits.ts';
 import { ContainerReader, withObject } from '../container/container-reader.ts';
 import { PackFinder, readText } from '../container/pack-finder.ts';
 import { type Header, parseHeader, rootWriter } from '../format/header.ts';
 import { decodeText } from '../format/json-lines.ts';
-import { packName, parseContainerName, shortId, snapshotName } from '../format/names.ts';
+import { packName, parseContainerName, shortId } from '../format/names.ts';
 import { reject } from '../format/reject.ts';
 import { type PageRef, parseRoot, parseSnapshot, type Snapshot } from '../format/snapshot.ts';
 import { parseDrop } from '../format/streams.ts';
@@ -212,6 +212,9 @@ function latestFirst(snapshots: readonly SnapshotInfo[]): SnapshotInfo[] {
 
 function noSnapshot(wanted: string, list: SnapshotList): BackpackError {
   const none = list.snapshots.length === 0;
+  // What cannot be read is not the same as what is not there.
+  const unread = list.unreadable.find(({ name }) => none || name.includes(`-${wanted}`));
+  if (unread !== undefined) return unread.error.with({ object: unread.name });
   return new BackpackError(
     'BP_NO_SNAPSHOT',
     none ? 'the repository has no snapshot' : `no snapshot ${wanted}`,
@@ -221,10 +224,3 @@ function noSnapshot(wanted: string, list: SnapshotList): BackpackError {
     },
   );
 }
-
-/** Whether an error says that a snapshot's object is damaged (others may still be fine). */
-export function isDamage(error: unknown): boolean {
-  return isBackpackError(error) && error.kind === 'damaged';
-}
-
-export { snapshotName };

@@ -136,7 +136,13 @@ export interface SnapshotRoot extends Needing {
   readonly app?: string;
   readonly features?: Features;
   readonly params: { readonly dedup: string; readonly chunker: string; readonly packSize: number };
-  readonly stats: { readonly files: number; readonly bytes: number; readonly stored: number };
+  readonly stats: {
+    readonly files: number;
+    readonly bytes: number;
+    readonly stored: number;
+    /** Files and folders that could not be read: the number of E lines. */
+    readonly errors?: number;
+  };
 }
 
 /** Pack that a snapshot needs, and its size. */

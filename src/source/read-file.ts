@@ -78,7 +78,7 @@ export function closeSource(fd: number): void {
 }
 
 /** An error while reading the source; `context.errno` holds the system's code. */
-export function sourceError(error: unknown, path: ByteString): BackpackError {
+function sourceError(error: unknown, path: ByteString): BackpackError {
   const { code } = error as NodeJS.ErrnoException;
   return new BackpackError('BP_SOURCE_READ', `${byteStringToText(path)}: ${(error as Error).message}`, {
     kind: 'source',

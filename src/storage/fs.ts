@@ -3,13 +3,20 @@
  * every folder made or changed, then acknowledge. A failed fsync is never retried: the file is dropped.
  */
 import { randomBytes } from 'node:crypto';
-import { close as closeCallback, closeSync, fsync as fsyncCallback, openSync, writevSync } from 'node:fs';
+import {
+  close as closeCallback,
+  closeSync,
+  fsync as fsyncCallback,
+  openSync,
+  unlinkSync,
+  writevSync,
+} from 'node:fs';
 import { type FileHandle, link, mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { checkObjectName, isObjectName, isReplaceable, type ObjectName } from './object-name.ts';
 import type { ByteRange, ObjectInfo, ObjectWriter, Storage, StorageCapabilities } from './storage.ts';
-import { exists, fromSystemError, notFound, shortRead } from './storage-errors.ts';
+import { exists, finished, fromSystemError, notFound, shortRead } from './storage-errors.ts';
 
 const fsync = promisify(fsyncCallback);
 const close = promisify(closeCallback);
@@ -21,6 +28,8 @@ export class FsStorage implements Storage {
   readonly capabilities: StorageCapabilities = { exclusivePut: true, parallelMax: 16 };
   readonly location: string;
   readonly #known = new Set<string>();
+  /** Folders whose fsync has failed, and how: a second one could succeed without the data. */
+  readonly #failed = new Map<string, unknown>();
 
   /** @param location path of the folder; it is made by the first write when missing. */
   constructor(location: string) {
@@ -153,20 +162,35 @@ export class FsStorage implements Storage {
     };
     return {
       append: (pieces) => {
+        if (!open) throw finished(name);
         try {
           sizeBytes += writeAll(fd, pieces);
         } catch (error) {
+          // What the file holds now is not known: it ends here, so that nobody can go on with it or leave it behind.
+          open = false;
+          closeSync(fd);
+          try {
+            unlinkSync(temporary);
+          } catch {}
           throw this.#wrap(error, name);
         }
       },
       commit: async () => {
+        // The number of a closed handle may belong to another file by now.
+        if (!open) throw finished(name);
         try {
           await fsync(fd);
           open = false;
           await close(fd);
           await this.#makeFolder(folder);
           await this.#publish(temporary, name, replace);
-          await this.#syncFolder(folder);
+          try {
+            await this.#syncFolder(folder);
+          } catch (error) {
+            // Not acknowledged, so it must not be there; only what replaced another object stays.
+            if (!replace) await unlink(join(this.location, name)).catch(() => {});
+            throw error;
+          }
           return { name, sizeBytes, timeMs: Date.now() };
         } catch (error) {
           await drop();
@@ -212,9 +236,13 @@ export class FsStorage implements Storage {
   }
 
   async #syncFolder(folder: string): Promise<void> {
+    if (this.#failed.has(folder)) throw this.#failed.get(folder);
     const handle = await open(join(this.location, folder), 'r');
     try {
       await handle.sync();
+    } catch (error) {
+      this.#failed.set(folder, error);
+      throw error;
     } finally {
       await handle.close();
     }

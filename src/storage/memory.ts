@@ -1,7 +1,7 @@
 /** A storage in memory, for tests and simulations: the reference for the contract. */
-import { checkObjectName, type ObjectName } from './object-name.ts';
+import { checkObjectName, isObjectName, isReplaceable, type ObjectName } from './object-name.ts';
 import type { ByteRange, ObjectInfo, ObjectWriter, Storage, StorageCapabilities } from './storage.ts';
-import { exists, notFound, shortRead } from './storage-errors.ts';
+import { exists, finished, notFound, shortRead } from './storage-errors.ts';
 
 /** Objects in a Map; {@link MemoryStorage.objects} may be changed by tests to plant faults. */
 export class MemoryStorage implements Storage {
@@ -12,28 +12,34 @@ export class MemoryStorage implements Storage {
 
   async put(name: ObjectName, bytes: Uint8Array, options: { exclusive?: boolean } = {}): Promise<ObjectInfo> {
     checkObjectName(name);
-    if (options.exclusive && this.objects.has(name)) throw exists(this.location, name);
+    if ((options.exclusive || !isReplaceable(name)) && this.objects.has(name))
+      throw exists(this.location, name);
     return this.#store(name, Buffer.from(bytes));
   }
 
   async create(name: ObjectName): Promise<ObjectWriter> {
     checkObjectName(name);
-    let pieces: Buffer[] = [];
+    let pieces: Buffer[] | undefined = [];
     return {
       append: (more) => {
+        if (pieces === undefined) throw finished(name);
         for (const piece of more) pieces.push(Buffer.from(piece));
       },
       commit: async () => {
+        if (pieces === undefined) throw finished(name);
+        const bytes = Buffer.concat(pieces);
+        pieces = undefined;
         if (this.objects.has(name)) throw exists(this.location, name);
-        return this.#store(name, Buffer.concat(pieces));
+        return this.#store(name, bytes);
       },
       abort: async () => {
-        pieces = [];
+        pieces = undefined;
       },
     };
   }
 
   async get(name: ObjectName, options: { range?: ByteRange; into?: Uint8Array } = {}): Promise<Uint8Array> {
+    checkObjectName(name);
     const found = this.objects.get(name);
     if (found === undefined) throw notFound(this.location, name);
     const { offset, length } = options.range ?? { offset: 0, length: found.byteLength };
@@ -46,18 +52,20 @@ export class MemoryStorage implements Storage {
   }
 
   async stat(name: ObjectName): Promise<ObjectInfo | undefined> {
+    checkObjectName(name);
     const found = this.objects.get(name);
     return found && { name, sizeBytes: found.byteLength, timeMs: this.#times.get(name) ?? 0 };
   }
 
   async *list(prefix: string): AsyncIterable<ObjectInfo> {
     for (const name of [...this.objects.keys()].sort()) {
-      const info = name.startsWith(prefix) ? await this.stat(name) : undefined;
+      const info = name.startsWith(prefix) && isObjectName(name) ? await this.stat(name) : undefined;
       if (info !== undefined) yield info;
     }
   }
 
   async delete(name: ObjectName): Promise<void> {
+    checkObjectName(name);
     this.objects.delete(name);
   }
 

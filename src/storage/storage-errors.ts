@@ -61,3 +61,10 @@ export function shortRead(location: string, object: string, wanted: number, got:
     hint: 'the object is cut short; run backpack check',
   });
 }
+
+/** BP_INTERNAL: a writer was used after its commit or abort. */
+export function finished(object: string): BackpackError {
+  return new BackpackError('BP_INTERNAL', `the writer of ${object} was used after its end`, {
+    kind: 'internal',
+  });
+}

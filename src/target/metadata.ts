@@ -31,11 +31,12 @@ export function setLinkMetadata(path: string | Buffer, m: Metadata): void {
 
 /**
  * Seconds as Node takes them: a string, because numbers below 0 would silently become the present; microseconds,
- * because a double could round up the last nanoseconds of a second to the next one.
+ * because a double could round up the last nanoseconds of a second to the next one. Half a microsecond is added,
+ * because what a double cannot hold exactly is cut off, not rounded.
  */
 function timeOf(mtime: string): string {
   const dot = mtime.indexOf('.');
   const seconds = Number(mtime.slice(0, dot));
   const fraction = mtime.slice(dot, dot + 7);
-  return seconds < 0 ? String(seconds + Number(`0${fraction}`)) : `${seconds}${fraction}`;
+  return seconds < 0 ? String(seconds + Number(`0${fraction}`)) : `${seconds}${fraction}5`;
 }

@@ -1,16 +1,22 @@
 /** `backpack backup`: one snapshot of some paths. */
-import { type BigIntStats, lstatSync } from 'node:fs';
+import { lstatSync, statSync } from 'node:fs';
 import { hostname, userInfo } from 'node:os';
 import { byteStringToText } from '../../base/bytes.ts';
 import { BackpackError, isBackpackError } from '../../base/errors.ts';
 import { HeadStore } from '../../config/heads.ts';
-import { expandHome } from '../../config/load.ts';
+import { expandHome, ignoredSettings } from '../../config/load.ts';
 import { shortId } from '../../format/names.ts';
 import { comparePaths } from '../../format/path-rules.ts';
-import { type BackupEvent, type BackupSummary, backup as runBackup } from '../../operations/backup.ts';
+import {
+  type BackupEvent,
+  type BackupOptions,
+  type BackupSummary,
+  backup as runBackup,
+} from '../../operations/backup.ts';
 import { isBelow } from '../../repo/entries.ts';
-import { rootOf, type Skip, type SourceRoot } from '../../source/walk.ts';
-import { type CommonOptions, type Context, exitCodes } from '../context.ts';
+import type { ConfigSet } from '../../schema/index.ts';
+import { rootOf, type SourceRoot } from '../../source/walk.ts';
+import { asTyped, type CommonOptions, type Context, exitCodes } from '../context.ts';
 import { checkHead } from '../head.ts';
 import { Voice } from '../render/output.ts';
 import { Progress } from '../render/progress.ts';
@@ -38,16 +44,20 @@ export async function backup(
   if (options.set !== undefined && set === undefined && paths.length === 0)
     throw unknownSet(options.set, general);
   const settings = readSettings(context, options, set);
+  const threads = options.threads === undefined ? settings.threads?.value : parseThreads(options.threads);
   const given = paths.length > 0 ? paths : (set?.paths ?? []).map(expandHome);
   const roots = rootsOf(given, context.cwd);
+  for (const name of ignoredSettings(settings.config, options.set)) {
+    const message = `this version ignores the setting ${name} of ${settings.configPath}`;
+    voice.event({ type: 'warning', code: 'BP_SETTING_IGNORED', message });
+    voice.warn(`warning: ${safe(message)}\n`);
+  }
   const { opened, first } = await openOrMake(settings, voice);
   const { repository } = opened;
-  const skip = skipOwn(settings.location.value, opened.keyPath);
   const heads = new HeadStore(settings.folders.state);
   await checkHead(repository, heads);
-  const progress = new Progress(voice, { done: 'read', sent: 'sent' });
+  const progress = new Progress(voice, { done: 'read', sent: 'sent', items: 'files' });
   const counts = { errors: 0, shown: 0 };
-  const threads = options.threads === undefined ? settings.threads?.value : parseThreads(options.threads);
   let summary: BackupSummary;
   try {
     const names = options.set === undefined ? {} : { set: options.set };
@@ -55,7 +65,8 @@ export async function backup(
       repository,
       {
         roots,
-        skip,
+        own: ownFiles(settings.location.value, opened.keyPath),
+        estimate: voice.json || context.stderr.isTTY === true,
         host: options.host ?? set?.host ?? hostname(),
         user: userName(),
         ...names,
@@ -70,8 +81,9 @@ export async function backup(
     progress.done();
   }
   heads.remember(repository.repo, repository.storage.location, { id: summary.snapshotId, seq: summary.seq });
-  report(voice, summary, first === undefined ? '' : firstRun(first));
-  return summary.partial ? exitCodes.incomplete : exitCodes.ok;
+  const again = asTyped(context, `backpack restore ${shortId(summary.snapshotId)} --to restored`);
+  report(voice, summary, first === undefined ? '' : firstRun(context, first), again + locate(settings, set));
+  return summary.sourceErrors > 0 ? exitCodes.incomplete : exitCodes.ok;
 }
 
 /** Roots of the given paths: sorted, one inside another dropped. @throws BackpackError BP_USAGE, BP_SOURCE_MISSING */
@@ -88,10 +100,12 @@ function rootsOf(paths: readonly string[], cwd: string): SourceRoot[] {
     try {
       lstatSync(Buffer.from(root.real, 'latin1'));
     } catch (error) {
-      throw new BackpackError('BP_SOURCE_MISSING', `cannot back up ${path}: ${(error as Error).message}`, {
+      const { code, message } = error as NodeJS.ErrnoException;
+      const why = code === 'ENOENT' ? 'there is no such file or folder' : message;
+      throw new BackpackError('BP_SOURCE_MISSING', `cannot back up ${path}: ${why}`, {
         kind: 'source',
         cause: error,
-        hint: 'check the path',
+        hint: 'check the path; nothing was stored',
       });
     }
     if (root.stored === '' && !lstatSync(Buffer.from(root.real, 'latin1')).isDirectory())
@@ -126,19 +140,16 @@ function covers(outer: SourceRoot, inner: SourceRoot): boolean {
   return below && stored === inner.stored;
 }
 
-/** Leaves out the repository and the key file, wherever they lie: they are known by device and inode. */
-function skipOwn(location: string, keyPath: string): Skip {
-  const own = new Map<bigint, { dev: bigint; reason: string }>();
-  const add = (path: string, reason: string): void => {
-    const found = lstatSync(path, { bigint: true, throwIfNoEntry: false });
-    if (found !== undefined) own.set(found.ino, { dev: found.dev, reason });
-  };
-  if (!location.includes('://')) add(location, 'it is the repository');
-  add(keyPath, 'it is the key file');
-  return (stat: BigIntStats) => {
-    const found = own.get(stat.ino);
-    return found !== undefined && found.dev === stat.dev ? found.reason : undefined;
-  };
+/** The repository and the key file, which are never stored. */
+function ownFiles(location: string, keyPath: string): BackupOptions['own'] {
+  const candidates = [
+    ...(location.includes('://') ? [] : [[location, 'it is the repository'] as const]),
+    [keyPath, 'it is the key file'] as const,
+  ];
+  return candidates.flatMap(([path, reason]) => {
+    const found = statSync(path, { bigint: true, throwIfNoEntry: false });
+    return found === undefined ? [] : [{ device: found.dev, inode: found.ino, reason }];
+  });
 }
 
 /** Opens the repository; the default one is made by the very first call. */
@@ -162,13 +173,21 @@ async function openOrMake(
   return { opened, first: opened };
 }
 
-function firstRun({ repository, keyPath }: Opened): string {
+/** Options that a later command needs to find the same repository and key. */
+function locate({ location, key }: Settings, set: ConfigSet | undefined): string {
+  const repo = location.origin === 'option' || (location.origin === 'file' && set?.repository !== undefined);
+  const file = key?.origin === 'option' || (key?.origin === 'file' && set?.key !== undefined);
+  return (repo ? ` --repo ${shell(location.value)}` : '') + (file ? ` --key ${shell(key?.value ?? '')}` : '');
+}
+
+function firstRun(context: Context, { repository, keyPath }: Opened): string {
   return (
     '\nThis was the first backup, so a repository was made:\n' +
     `  repository  ${safe(repository.storage.location)}\n` +
     `  secret key  ${safe(keyPath)}\n` +
     '  Keep a copy of the key somewhere else: without it nobody, including you, can read the backup.\n' +
-    '  A backup on the same disk is only a start. For one elsewhere: backpack init /mnt/usb/backup\n'
+    '  A backup on the same disk is only a start. For one elsewhere: ' +
+    `${asTyped(context, 'backpack init /mnt/usb/backup')}\n`
   );
 }
 
@@ -179,14 +198,13 @@ function show(
   event: BackupEvent,
 ): void {
   if (event.type === 'progress') {
-    const { bytesRead, bytesStored, files, bytes: walked, walked: complete } = event;
-    const total = complete ? walked : null;
+    const { bytesStored, files, bytesDone, totals } = event;
     progress.show({
-      bytesDone: bytesRead,
+      bytesDone,
       bytesSent: bytesStored,
       filesDone: files,
-      bytesTotal: total,
-      filesTotal: complete ? files : null,
+      bytesTotal: totals?.bytes ?? null,
+      filesTotal: totals?.files ?? null,
     });
   } else if (event.type === 'source-error') {
     counts.errors += 1;
@@ -221,7 +239,7 @@ function show(
 
 const errorsShown = 10;
 
-function report(voice: Voice, s: BackupSummary, first: string): void {
+function report(voice: Voice, s: BackupSummary, first: string, again: string): void {
   const unread =
     s.sourceErrors === 0
       ? ''
@@ -233,7 +251,7 @@ function report(voice: Voice, s: BackupSummary, first: string): void {
   voice.say(
     `${unread}${counted(s.files, 'file')}, ${bytes(s.bytes)}: new ${count(s.newFiles)}, changed ${count(s.changedFiles)}, unchanged ${count(s.unchangedFiles)}\n` +
       `Read ${bytes(s.bytesRead)}, stored ${bytes(s.bytesStored)}${smaller} in ${duration(s.elapsedMs)}\n${first}` +
-      `Restore with: backpack restore ${shortId(s.snapshotId)} --to ${shell('restored')}\n`,
+      `Restore with: ${again}\n`,
   );
   voice.result(`Snapshot ${shortId(s.snapshotId)}\n`);
   voice.event({
@@ -249,9 +267,8 @@ function report(voice: Voice, s: BackupSummary, first: string): void {
     bytesRead: s.bytesRead,
     stored: s.bytesStored,
     sourceErrors: s.sourceErrors,
-    partial: s.partial,
     elapsedMs: s.elapsedMs,
-    exitCode: s.partial ? exitCodes.incomplete : exitCodes.ok,
+    exitCode: s.sourceErrors > 0 ? exitCodes.incomplete : exitCodes.ok,
   });
 }
 

@@ -1,5 +1,5 @@
 /** `backpack init`: makes repository, key file and recovery kit. */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { BackpackError, isBackpackError } from '../../base/errors.ts';
 import { systemClock, systemRandom } from '../../base/ports.ts';
@@ -11,7 +11,7 @@ import { shortRepo } from '../../format/names.ts';
 import { checkFree, createRepository } from '../../repo/create.ts';
 import { kitFiles, kitSum } from '../../repo/kit.ts';
 import { openStorage } from '../../storage/open.ts';
-import type { CommonOptions, Context } from '../context.ts';
+import { asTyped, type CommonOptions, type Context } from '../context.ts';
 import { Voice } from '../render/output.ts';
 import { safe } from '../render/text.ts';
 import { defaultKeyPath, readSettings, type Settings } from '../settings.ts';
@@ -38,7 +38,7 @@ export async function init(
       `Secret key          ${safe(made.keyPath)}   without it nobody, including you, can read the backup\n` +
       `Recovery kit        ${safe(made.location)}/recover/   specification and scripts: restore without Backpack\n` +
       'Do now              copy the key file to a safe place that is not this machine\n' +
-      `Next                backpack backup PATH --repo ${shell(made.location)}${made.keyOption}\n`,
+      `Next                ${asTyped(context, 'backpack backup PATH')} --repo ${shell(made.location)}${made.keyOption}\n`,
   );
   return 0;
 }
@@ -107,12 +107,22 @@ function readValidKey(path: string): Named {
       repoIsKnown: key.repo !== undefined,
     };
   } catch (error) {
-    if (isBackpackError(error) && error.code === 'BP_KEY_MODE') throw error;
+    if (isBackpackError(error) && error.code === 'BP_KEY_MODE' && holdsKey(path)) throw error;
     throw new BackpackError('BP_KEY_NOT_VALID', `${path} exists and is not a key file; it was left alone`, {
       kind: 'conflict',
       cause: error,
       hint: 'give another path with --key FILE',
     });
+  }
+}
+
+/** Whether a file that others may read would be a key file otherwise. */
+function holdsKey(path: string): boolean {
+  try {
+    parseKeyFile(readFileSync(path));
+    return true;
+  } catch {
+    return false;
   }
 }
 

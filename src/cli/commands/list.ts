@@ -6,7 +6,7 @@ import { shortId } from '../../format/names.ts';
 import { type CommonOptions, type Context, exitCodes } from '../context.ts';
 import { checkHead } from '../head.ts';
 import { Voice } from '../render/output.ts';
-import { bytes, count, isoTime, safe, table, when } from '../render/text.ts';
+import { bytes, count, counted, isoTime, safe, table, when } from '../render/text.ts';
 import { openFrom, readSettings } from '../settings.ts';
 
 /** Runs the command. @returns the exit code */
@@ -28,12 +28,18 @@ export async function list(context: Context, options: CommonOptions): Promise<nu
       tags: root.tags ?? [],
       roots: root.roots,
       partial: root.partial,
+      sourceErrors: root.stats.errors ?? 0,
       files: root.stats.files,
       bytes: root.stats.bytes,
       stored: root.stats.stored,
     });
     const roots = root.roots.map((name) => byteStringToText(nameFromJson(name as NameJson)) || '.').join(' ');
-    const notes = [...(root.partial ? ['partial'] : []), ...(root.tags ?? [])]
+    const unread = root.stats.errors ?? 0;
+    const notes = [
+      ...(root.partial ? ['partial'] : []),
+      ...(unread > 0 ? [`${counted(unread, 'file')} not read`] : []),
+      ...(root.tags ?? []),
+    ]
       .map((note) => ` [${note}]`)
       .join('');
     rows.push([

@@ -1,18 +1,14 @@
 /** `backpack ls`: what is in a snapshot. */
 import { byteStringToText, utf8ToByteString } from '../../base/bytes.ts';
 import { BackpackError } from '../../base/errors.ts';
+import { HeadStore } from '../../config/heads.ts';
 import { type NameJson, nameFromJson } from '../../format/name-json.ts';
 import { shortId } from '../../format/names.ts';
 import { entriesOf, isBelow } from '../../repo/entries.ts';
-import {
-  damagedOrThrow,
-  findSnapshot,
-  listSnapshots,
-  loadSnapshot,
-  PageReader,
-} from '../../repo/snapshots.ts';
+import { damagedOrThrow, findSnapshot, loadSnapshot, PageReader } from '../../repo/snapshots.ts';
 import type { PageEntry } from '../../schema/index.ts';
 import { type CommonOptions, type Context, exitCodes } from '../context.ts';
+import { checkHead } from '../head.ts';
 import { Voice } from '../render/output.ts';
 import { safe, when } from '../render/text.ts';
 import { openFrom, readSettings } from '../settings.ts';
@@ -20,9 +16,10 @@ import { openFrom, readSettings } from '../settings.ts';
 /** Runs the command. @returns the exit code */
 export async function ls(context: Context, wanted: string, options: CommonOptions): Promise<number> {
   const voice = new Voice(context, options);
-  const { repository } = await openFrom(readSettings(context, options));
+  const settings = readSettings(context, options);
+  const { repository } = await openFrom(settings);
   const { snapshot: name, path } = splitWanted(wanted);
-  const info = findSnapshot(await listSnapshots(repository), name);
+  const info = findSnapshot(await checkHead(repository, new HeadStore(settings.folders.state)), name);
   const snapshot = await loadSnapshot(repository, info);
   let entries = 0;
   let damaged = 0;

@@ -36,7 +36,7 @@ export async function restore(
   const { repository } = await openFrom(settings);
   await checkHead(repository, new HeadStore(settings.folders.state));
   const { snapshot, path } = splitWanted(wanted);
-  const progress = new Progress(voice, { done: 'wrote', sent: 'verified' });
+  const progress = new Progress(voice, { done: 'wrote', sent: 'verified', items: 'files' });
   let problems = 0;
   const show = (event: RestoreEvent): void => {
     if (event.type === 'progress') {
@@ -84,7 +84,7 @@ export async function restore(
     const exitCode = s.damaged > 0 ? exitCodes.damaged : s.failed > 0 ? exitCodes.incomplete : exitCodes.ok;
     const bad = s.damaged > 0 ? `${counted(s.damaged, 'file')} NOT restored: data is damaged\n` : '';
     const left =
-      s.failed > 0 ? `${counted(s.failed, 'entry', 'entries')} not restored or left as they were\n` : '';
+      s.failed > 0 ? `Not restored, or there already: ${counted(s.failed, 'entry', 'entries')}\n` : '';
     voice.result(
       `${bad}${left}Restored snapshot ${shortId(s.snapshotId)}: ${counted(s.files, 'file')}, ${bytes(s.bytes)}, every byte verified, ` +
         `in ${duration(s.elapsedMs)}\nto ${safe(s.target)}\n`,

@@ -4,7 +4,7 @@
  */
 import type { BackpackError } from '../../base/errors.ts';
 import type { CommonOptions, Context } from '../context.ts';
-import { exitCodeOf } from '../context.ts';
+import { asTyped, exitCodeOf } from '../context.ts';
 import { safe } from './text.ts';
 
 /** The voice of one command. */
@@ -63,7 +63,9 @@ export function writeError(context: Context, options: CommonOptions, error: Back
   context.stderr.write(`error: ${safe(error.message)} (${error.code})\n`);
   const where = placeOf(error);
   if (where !== '') context.stderr.write(`  ${safe(where)}\n`);
-  if (error.hint !== undefined && error.hint !== '') context.stderr.write(`  next: ${safe(error.hint)}\n`);
+  if (error.hint !== undefined && error.hint !== '') {
+    context.stderr.write(`  next: ${safe(asTyped(context, error.hint))}\n`);
+  }
   if (error.kind === 'internal') {
     const stack = error.cause instanceof Error ? error.cause.stack : error.stack;
     context.stderr.write(

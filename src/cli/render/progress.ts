@@ -2,7 +2,6 @@
  * Progress: one line that is redrawn at most ten times a second on a terminal, a plain line every 30 seconds
  * elsewhere, an event every second with --json. Rates are weighted over about 15 seconds; what is not known is null.
  */
-import { createLogUpdate } from 'log-update';
 import type { Voice } from './output.ts';
 import { bytes, count, duration } from './text.ts';
 
@@ -16,29 +15,36 @@ export interface ProgressState {
   readonly filesTotal: number | null;
 }
 
+/** To the first column, and erase the line. */
+const eraseLine = '\r\u001b[2K';
 const terminalMs = 100;
 const plainMs = 30_000;
 const jsonMs = 1000;
 const weightMs = 15_000;
 
+/** What the two rates and the things counted are called. */
+export interface ProgressWords {
+  readonly done: string;
+  readonly sent: string;
+  readonly items: string;
+}
+
 /** Draws the progress of one command. */
 export class Progress {
   readonly #voice: Voice;
-  readonly #words: { readonly done: string; readonly sent: string };
+  readonly #words: ProgressWords;
   readonly #started: number = performance.now();
-  readonly #update: ReturnType<typeof createLogUpdate> | undefined;
+  readonly #redraws: boolean;
+  #drawn = false;
   #last = 0;
   #seq = 0;
   #rates = { at: performance.now(), done: 0, sent: 0, doneRate: 0, sentRate: 0 };
 
   /** @param words what the two rates are called */
-  constructor(voice: Voice, words: { done: string; sent: string }) {
+  constructor(voice: Voice, words: ProgressWords) {
     this.#voice = voice;
     this.#words = words;
-    const { stderr } = voice.context;
-    if (!voice.json && !voice.quiet && stderr.isTTY === true) {
-      this.#update = createLogUpdate(stderr as unknown as NodeJS.WritableStream, { showCursor: true });
-    }
+    this.#redraws = !voice.json && !voice.quiet && voice.context.stderr.isTTY === true;
   }
 
   /** Shows a state, if it is time to. */
@@ -46,7 +52,7 @@ export class Progress {
     const now = performance.now();
     this.#measure(state, now);
     if (this.#voice.json) {
-      if (now - this.#last < jsonMs) return;
+      if (now - Math.max(this.#last, this.#started) < jsonMs) return;
       this.#seq += 1;
       const { bytesDone, bytesSent, bytesTotal, filesDone, filesTotal } = state;
       const elapsedMs = Math.round(now - this.#started);
@@ -62,9 +68,12 @@ export class Progress {
         filesTotal,
         remainingMs,
       });
-    } else if (this.#update !== undefined) {
+    } else if (this.#redraws) {
       if (now - this.#last < terminalMs) return;
-      this.#update(this.#line(state).slice(0, (this.#voice.context.stderr.columns || 80) - 1));
+      // A pseudo-terminal may say that it has 0 columns.
+      const { stderr } = this.#voice.context;
+      stderr.write(`${eraseLine}${this.#line(state).slice(0, (stderr.columns || 80) - 1)}`);
+      this.#drawn = true;
     } else {
       if (now - Math.max(this.#last, this.#started) < plainMs) return;
       this.#voice.say(`${this.#line(state)}\n`);
@@ -74,7 +83,8 @@ export class Progress {
 
   /** Takes the line away. */
   done(): void {
-    this.#update?.clear();
+    if (this.#drawn) this.#voice.context.stderr.write(eraseLine);
+    this.#drawn = false;
   }
 
   #measure(state: ProgressState, now: number): void {
@@ -102,13 +112,16 @@ export class Progress {
   #line(state: ProgressState): string {
     const { bytesDone, bytesTotal, filesDone, filesTotal } = state;
     const { doneRate, sentRate } = this.#rates;
+    const { items } = this.#words;
     const share =
       bytesTotal === null || bytesTotal === 0
         ? ''
         : `${String(Math.min(100, Math.floor((100 * bytesDone) / bytesTotal))).padStart(3)}%  `;
     const size = bytesTotal === null ? bytes(bytesDone) : `${bytes(bytesDone)} of ${bytes(bytesTotal)}`;
     const files =
-      filesTotal === null ? `${count(filesDone)} files` : `${count(filesDone)} of ${count(filesTotal)} files`;
+      filesTotal === null
+        ? `${count(filesDone)} ${items}`
+        : `${count(filesDone)} of ${count(filesTotal)} ${items}`;
     const left = this.#remainingMs(state);
     const remaining = left === null ? '' : `   about ${duration(Math.ceil(left / 1000) * 1000)} left`;
     return `  ${share}${size}   ${this.#words.done} ${bytes(doneRate)}/s  ${this.#words.sent} ${bytes(sentRate)}/s   ${files}${remaining}`;

@@ -1,5 +1,6 @@
 /** The check finds every kind of damage, names it, and is not misled by it. */
 import { beforeAll, describe, expect, test } from 'vitest';
+import { ContainerReader } from '../../../src/container/container-reader.ts';
 import { parseKeyFile } from '../../../src/format/key-file.ts';
 import { packName } from '../../../src/format/names.ts';
 import {
@@ -10,7 +11,7 @@ import {
 } from '../../../src/operations/check.ts';
 import { openRepository, type Repository } from '../../../src/repo/repository.ts';
 import { fromSystemError } from '../../../src/storage/storage-errors.ts';
-import { makeSample, putContainer, type Sample, seeded } from './sample.ts';
+import { makeSample, newKey, putContainer, type Sample, seeded } from './sample.ts';
 
 type Damage = Extract<CheckEvent, { type: 'damage' | 'unreadable' }>;
 type Warning = Extract<CheckEvent, { type: 'warning' }>;
@@ -35,38 +36,52 @@ async function run(repository: Repository, sample: Sample, options: CheckOptions
 const slow = process.env['SLOW'] === '1';
 
 describe('single bytes', () => {
-  /** Flips each byte in turn and checks the whole repository each time. */
+  /** Where the table of a container begins; other objects have none. */
+  async function tableOf(repository: Repository, name: string, size: number): Promise<number> {
+    return name.endsWith('.bpk')
+      ? (await ContainerReader.open(repository.read, name)).trailer.tableOffset
+      : size;
+  }
+
+  /** Flips bytes in turn and checks the whole repository each time. @param step in tables, which are mostly padding */
   async function campaign(sample: Sample, step: number): Promise<{ flips: number; missed: string[] }> {
     const next = seeded(7);
     const repository = await sample.open();
     const missed: string[] = [];
     let flips = 0;
     for (const [name, bytes] of [...sample.storage.objects]) {
-      for (let at = next() % step; at < bytes.byteLength; at += step) {
-        const flip = 1 + (next() % 255);
-        bytes[at]! ^= flip;
-        const opened = name === 'backpack.json' ? await sample.open() : repository;
-        const { damage } = await run(opened, sample);
-        bytes[at]! ^= flip;
-        flips += 1;
-        const named = damage.length > 0 && damage.every(({ object }) => object === name);
-        if (!named)
-          missed.push(`${name} ${at} ^ ${flip}: ${damage.map(({ code, object }) => `${code} ${object}`)}`);
+      const table = await tableOf(repository, name, bytes.byteLength);
+      const inTable = (at: number): boolean => at > table && at < bytes.byteLength - 512;
+      for (let at = 0; at < bytes.byteLength; at += inTable(at) && inTable(at + step) ? step : 1) {
+        // A single bit turns a digit into another digit, which no grammar refuses.
+        const inText = !name.endsWith('.bpk') || at >= bytes.byteLength - 512;
+        for (const flip of inText ? [1 + (next() % 255), 1] : [1 + (next() % 255)]) {
+          bytes[at]! ^= flip;
+          const opened = name === 'backpack.json' ? await sample.open() : repository;
+          const { damage } = await run(opened, sample);
+          bytes[at]! ^= flip;
+          flips += 1;
+          const named = damage.length > 0 && damage.every(({ object }) => object === name);
+          if (!named)
+            missed.push(`${name} ${at} ^ ${flip}: ${damage.map(({ code, object }) => `${code} ${object}`)}`);
+        }
       }
     }
     return { flips, missed };
   }
 
-  test('every byte of every object matters', { timeout: 900_000 }, async () => {
-    const { flips, missed } = await campaign(await makeSample(1), 1);
+  test('every byte matters', { timeout: 300_000 }, async () => {
+    const { flips, missed } = await campaign(await makeSample(1), 5);
     expect(missed).toEqual([]);
-    expect(flips).toBeGreaterThan(28_000);
+    expect(flips).toBeGreaterThan(10_000);
   });
 
-  test.runIf(slow)('and of a repository with more snapshots', { timeout: 900_000 }, async () => {
-    const { flips, missed } = await campaign(await makeSample(2), 1);
-    expect(missed).toEqual([]);
-    expect(flips).toBeGreaterThan(40_000);
+  test.runIf(slow)('every single one, also with more snapshots', { timeout: 900_000 }, async () => {
+    for (const snapshots of [1, 2] as const) {
+      const { flips, missed } = await campaign(await makeSample(snapshots), 1);
+      expect(missed).toEqual([]);
+      expect(flips).toBeGreaterThan(snapshots === 1 ? 29_000 : 45_000);
+    }
   });
 });
 
@@ -80,7 +95,7 @@ describe('whole objects', () => {
     const { summary, damage, warnings } = await run(await sample.open(), sample);
     expect({ damage, warnings }).toEqual({ damage: [], warnings: [] });
     expect(summary).toMatchObject({ snapshots: 2, objects: 11, damaged: 0, unreadable: 0, warnings: 0 });
-    expect(summary.records).toBeGreaterThan(10);
+    expect(summary.records).toBe(10);
   });
 
   /** Runs with the objects changed for a moment. */
@@ -362,5 +377,20 @@ describe('whole objects', () => {
     expect(await withKey(json.replace('"r":8', '"r":8,"r":8'))).toEqual([`E_JSON ${name}`]);
     const other = `keys/${'0'.repeat(16)}-01234567.json`;
     expect(await withKey(json, other)).toEqual([`E_NAME ${other}`]);
+  });
+
+  test('a wrong key is not taken for damage', async () => {
+    const storage = sample.storage;
+    const hint = storage.objects.get('backpack.json')!;
+    const sameRepo = { ...newKey(), repo: sample.key.repo };
+    for (const key of [newKey(), sameRepo]) {
+      storage.objects.delete('backpack.json');
+      try {
+        const repository = await openRepository({ location: 'memory' }, storage, key);
+        await expect(run(repository, sample)).rejects.toMatchObject({ code: 'BP_KEY_MISMATCH', kind: 'key' });
+      } finally {
+        storage.objects.set('backpack.json', hint);
+      }
+    }
   });
 });

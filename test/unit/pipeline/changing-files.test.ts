@@ -1,0 +1,132 @@
+/** Files that change while they are read. */
+import {
+  appendFileSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it, vi } from 'vitest';
+import { backUp, newRepository, noise, restoreTo } from '../operations/tree.ts';
+import { temporaryFolder } from '../support.ts';
+
+const hook = vi.hoisted(() => ({
+  opens: 0,
+  beforeOpen: undefined as ((count: number) => void) | undefined,
+  reads: 0,
+  afterRead: undefined as ((count: number) => void) | undefined,
+}));
+vi.mock('../../../src/source/read-file.ts', async (original) => {
+  const source = await original<typeof import('../../../src/source/read-file.ts')>();
+  return {
+    ...source,
+    openSource: (path: string): number => {
+      hook.beforeOpen?.(++hook.opens);
+      return source.openSource(path);
+    },
+    readAt: (...args: Parameters<typeof source.readAt>): number => {
+      const got = source.readAt(...args);
+      hook.afterRead?.(++hook.reads);
+      return got;
+    },
+  };
+});
+
+afterEach(() => {
+  Object.assign(hook, { opens: 0, reads: 0, beforeOpen: undefined, afterRead: undefined });
+});
+
+async function backedUp(
+  content: Buffer,
+  size = content.length,
+): Promise<{
+  file: string;
+  run: () => Promise<{ codes: string[]; warnings: string[]; content: Buffer | undefined; entries: number }>;
+}> {
+  const folder = temporaryFolder();
+  const file = join(folder, 'file');
+  writeFileSync(file, content.subarray(0, size));
+  writeFileSync(join(folder, 'other'), 'other');
+  const run = async () => {
+    const repository = await newRepository();
+    const done = await backUp(repository, folder);
+    const back = await restoreTo(repository);
+    expect(back.problems).toEqual([]);
+    expect(readFileSync(join(back.target, 'other'), 'utf8')).toBe('other');
+    let found: Buffer | undefined;
+    try {
+      found = readFileSync(join(back.target, 'file'));
+    } catch {
+      // it has no entry
+    }
+    return {
+      codes: done.events.flatMap((event) => (event.type === 'source-error' ? [event.code] : [])),
+      warnings: done.events.flatMap((event) => (event.type === 'warning' ? event.warnings : [])),
+      content: found,
+      entries: back.files,
+    };
+  };
+  return { file, run };
+}
+
+const sizes = [1000, 500_000, 9_000_000] as const;
+
+describe.each(sizes)('a file of %i bytes', (size) => {
+  const content = noise(size + 5000, size);
+  const large = size > 8 * 1024 * 1024;
+
+  it('that vanishes is an error of the source, and nothing else suffers', async () => {
+    const { file, run } = await backedUp(content, size);
+    hook.beforeOpen = (count) => count === 1 && rmSync(file);
+    expect(await run()).toMatchObject({ codes: ['ENOENT'], content: undefined, entries: 1 });
+  });
+
+  it('that became a link or a FIFO is not followed', async () => {
+    const { file, run } = await backedUp(content, size);
+    hook.beforeOpen = (count) => {
+      if (count !== 1) return;
+      unlinkSync(file);
+      symlinkSync('/etc/passwd', file);
+    };
+    expect(await run()).toMatchObject({ codes: ['ELOOP'], content: undefined });
+  });
+
+  it('that grew before it was opened is a state of its own', async () => {
+    const { file, run } = await backedUp(content, size);
+    hook.beforeOpen = (count) => count === 1 && appendFileSync(file, content.subarray(size));
+    const done = await run();
+    expect(done.codes).toEqual([]);
+    expect(done.content?.equals(large ? content.subarray(0, size) : content)).toBe(true);
+  });
+
+  it('that shrank before it was opened', async () => {
+    const { file, run } = await backedUp(content, size);
+    hook.beforeOpen = (count) => count === 1 && truncateSync(file, size - 700);
+    const done = await run();
+    expect(done.codes).toEqual([]);
+    const expected = content.subarray(0, size - 700);
+    expect(done.content?.subarray(0, size - 700).equals(expected)).toBe(true);
+    expect(done.content?.length).toBe(large ? size : size - 700);
+    if (large) expect(done.warnings).toEqual(['torn', 'short']);
+  });
+
+  it('that changes at each read is torn, and says so', async () => {
+    const { file, run } = await backedUp(content, size);
+    hook.afterRead = () => appendFileSync(file, '!');
+    const done = await run();
+    expect(done.codes).toEqual([]);
+    expect(done.warnings).toContain('torn');
+    expect(done.content?.subarray(0, size).equals(content.subarray(0, size))).toBe(true);
+  });
+
+  it('that is cut while it is read still has a verified content', async () => {
+    const { file, run } = await backedUp(content, size);
+    hook.afterRead = (count) => count === 1 && truncateSync(file, Math.floor(size / 2));
+    const done = await run();
+    expect(done.codes).toEqual([]);
+    expect(done.content).toBeDefined();
+  });
+});
