@@ -25,7 +25,15 @@ const names = positionals.length > 0 ? positionals : ['kill'];
 const vitest = join(root, 'node_modules/vitest/vitest.mjs');
 const ended = spawnSync(
   process.execPath,
-  [vitest, 'run', '--project', 'built', '--reporter', 'verbose', ...names.map((name) => `test/faults/${name}`)],
+  [
+    vitest,
+    'run',
+    '--project',
+    'built',
+    '--reporter',
+    'verbose',
+    ...names.map((name) => `test/faults/${name}`),
+  ],
   {
     cwd: root,
     stdio: 'inherit',
