@@ -103,7 +103,11 @@ describe.skipIf(!rig.built || !rig.hasGcc)('kill -9 of a backup', () => {
           if (byCall) found.byCall += 1;
           else found.byTime += 1;
           if (n === 1) found.twice += 1;
-        } else found.alreadyEnded += 1;
+        } else {
+          found.alreadyEnded += 1;
+          // The machine has become faster than it was when the whole run was measured.
+          fullMs[threads] = Math.min(fullMs[threads]!, ended.ms);
+        }
       }
       const before = found.problems.length;
       await judge(i, found);
