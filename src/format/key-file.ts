@@ -100,7 +100,7 @@ export function parseKeyFile(bytes: Uint8Array): KeyFile {
   if (keyid !== keyIdOf(root)) {
     throw reject(
       'E_KEY',
-      'the key file is damaged: its keyid= does not fit its root=; recover/recover.js finds a single wrong character',
+      'the key file is damaged: its keyid= does not fit its root= (recover/recover.js finds a single wrong character)',
     );
   }
   const secret = (name: string): Buffer | undefined => {

@@ -153,9 +153,10 @@ export function keyMismatch(
   key: string | undefined,
   keyid: string,
 ): BackpackError {
-  const belongs = key === undefined ? `its key id is ${keyid}` : `it belongs to repository ${shortRepo(key)}`;
+  const other = key !== undefined && key !== there;
+  const belongs = !other ? `its key id is ${keyid}` : `it belongs to repository ${shortRepo(key)}`;
   return new BackpackError(
-    key === undefined ? 'E_KEY' : 'E_REPO',
+    other ? 'E_REPO' : 'E_KEY',
     `wrong key for repository ${shortRepo(there)} at ${location}: ${belongs}`,
     {
       kind: 'key',
