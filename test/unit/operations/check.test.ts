@@ -383,11 +383,14 @@ describe('whole objects', () => {
     const storage = sample.storage;
     const hint = storage.objects.get('backpack.json')!;
     const sameRepo = { ...newKey(), repo: sample.key.repo };
-    for (const key of [newKey(), sameRepo]) {
+    for (const [key, code] of [
+      [newKey(), 'E_REPO'],
+      [sameRepo, 'E_KEY'],
+    ] as const) {
       storage.objects.delete('backpack.json');
       try {
         const repository = await openRepository({ location: 'memory' }, storage, key);
-        await expect(run(repository, sample)).rejects.toMatchObject({ code: 'BP_KEY_MISMATCH', kind: 'key' });
+        await expect(run(repository, sample)).rejects.toMatchObject({ code, kind: 'key' });
       } finally {
         storage.objects.set('backpack.json', hint);
       }
