@@ -146,17 +146,17 @@ function checkHint(hint: Hint, keyring: Keyring, repo: string | undefined, locat
   throw keyMismatch(location, hint.repo, repo, keyring.keyid);
 }
 
-/** E_REPO or E_KEY: the key belongs to another repository. */
+/** E_REPO, or E_KEY when only the key id differs: the key does not open this repository. */
 export function keyMismatch(
   location: string,
   there: string,
   key: string | undefined,
   keyid: string,
 ): BackpackError {
-  const other = key !== undefined && key !== there;
-  const belongs = !other ? `its key id is ${keyid}` : `it belongs to repository ${shortRepo(key)}`;
+  const another = key !== undefined && key !== there;
+  const belongs = !another ? `its key id is ${keyid}` : `it belongs to repository ${shortRepo(key)}`;
   return new BackpackError(
-    other ? 'E_REPO' : 'E_KEY',
+    another ? 'E_REPO' : 'E_KEY',
     `wrong key for repository ${shortRepo(there)} at ${location}: ${belongs}`,
     {
       kind: 'key',

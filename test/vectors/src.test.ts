@@ -420,7 +420,7 @@ async function runRepository(v: Vector): Promise<void> {
     if (code !== 'accept') codes.add(code);
     if (v.expect === 'accept') expect(ids).toBe(v.get('snapshots'));
     if (v.maybe('candidates') !== undefined || v.maybe('latest') === 'none') {
-      // A snapshot that cannot be read is the error; where there is none at all, that is.
+      // What cannot be read is named; what is not there is not.
       expect([...codes]).toEqual([v.expect === 'accept' ? 'BP_NO_SNAPSHOT' : v.expect]);
       return;
     }
