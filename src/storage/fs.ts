@@ -12,7 +12,7 @@ import {
   writevSync,
 } from 'node:fs';
 import { type FileHandle, link, mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { checkObjectName, isObjectName, isReplaceable, type ObjectName } from './object-name.ts';
 import type { ByteRange, ObjectInfo, ObjectWriter, Storage, StorageCapabilities } from './storage.ts';
@@ -213,14 +213,15 @@ export class FsStorage implements Storage {
       if ((await this.stat(name)) !== undefined) throw exists(this.location, name);
       return rename(temporary, target);
     }
-    await unlink(temporary);
+    // The object is there already: a temporary name that stays is swept later.
+    await unlink(temporary).catch(() => {});
   }
 
   /** Makes a folder and its parents one by one (recursive mkdir hides errors), each made durable in its parent. */
   async #makeFolder(folder: string): Promise<void> {
     if (this.#known.has(folder)) return;
     if (folder === '') {
-      await mkdir(this.location, { recursive: true });
+      await makeDurably(resolve(this.location));
     } else {
       const parent = folder.slice(0, folder.lastIndexOf('/', folder.length - 2) + 1);
       await this.#makeFolder(parent);
@@ -254,6 +255,25 @@ export class FsStorage implements Storage {
       return wrapped.code === 'BP_OBJECT_MISSING' ? notFound(this.location, name) : wrapped;
     }
     return error as Error;
+  }
+}
+
+/** Makes a folder and all missing ones above it, each made durable in its parent. */
+async function makeDurably(path: string): Promise<void> {
+  try {
+    await mkdir(path, 0o700);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return;
+    if (code !== 'ENOENT') throw error;
+    await makeDurably(dirname(path));
+    return makeDurably(path);
+  }
+  const parent = await open(dirname(path), 'r');
+  try {
+    await parent.sync();
+  } finally {
+    await parent.close();
   }
 }
 
