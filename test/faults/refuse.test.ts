@@ -4,7 +4,15 @@
  * byte, and brings back every file that does not need what is damaged.
  */
 import { spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import xxhash from 'xxhash-wasm';
@@ -103,6 +111,68 @@ describe.skipIf(!rig.built)('what is refused', () => {
     },
     60_000 + flips * 10_000,
   );
+
+  it(
+    `P10: check --read-data finds ${flips} flipped bytes of any object`,
+    async () => {
+      const dice = new rig.Dice(rig.seed + 10);
+      const missed: string[] = [];
+      for (let i = 0; i < flips; i += 1) {
+        place.goBackTo('base');
+        const objects = [...rig.sizes(place.repo)];
+        const [name, size] = objects[dice.next(objects.length)]!;
+        const at = dice.next(size);
+        const bytes = readFileSync(join(place.repo, name));
+        bytes[at]! ^= 1 << dice.next(8);
+        writeFileSync(join(place.repo, name), bytes);
+        const ended = await place.backpack(['check', '--read-data', '--json']);
+        const named = ended.stdout
+          .split('\n')
+          .some((line) => line.includes('"damage"') && line.includes(name));
+        if (ended.code !== 4 || !named) missed.push(`${name} byte ${at}: ${rig.describe(ended)}`);
+      }
+      rig.figures('check', { flips, found: flips - missed.length, missed });
+      expect(missed).toEqual([]);
+    },
+    60_000 + flips * 10_000,
+  );
+
+  it('P13: a cut pack, an object of another repository, an unknown flag', async () => {
+    const packs = (repo: string): string[] =>
+      [...rig.sizes(repo).keys()].filter((name) => name.startsWith('packs/'));
+    const damage: Record<string, (repo: string) => void> = {
+      'E_TRUNC|E_TAG|E_TRAILER': (repo) => {
+        const file = join(repo, packs(repo)[0]!);
+        truncateSync(file, readFileSync(file).byteLength - 700);
+      },
+      E_REPO: (repo) => {
+        const foreign = packs(other.repo)[0]!;
+        mkdirSync(join(repo, foreign, '..'), { recursive: true });
+        copyFileSync(join(other.repo, foreign), join(repo, foreign));
+      },
+      E_FLAG: (repo) => {
+        const file = join(repo, packs(repo)[0]!);
+        const bytes = readFileSync(file);
+        bytes.write('flags=80000000', 341, 'latin1');
+        writeFileSync(file, bytes);
+      },
+    };
+    await other.must(['backup', place.at('source'), '--json']);
+    for (const [codes, harm] of Object.entries(damage)) {
+      place.goBackTo('base');
+      harm(place.repo);
+      const before = rig.fingerprint(place.repo);
+      const checked = await place.backpack(['check', '--json']);
+      expect(checked.code, `${codes}: ${rig.describe(checked)}`).toBe(4);
+      expect(checked.stdout).toMatch(new RegExp(codes));
+      rmSync(place.at('out'), { recursive: true, force: true });
+      const restored = await place.backpack(['restore', 'latest', '--to', place.at('out'), '--json']);
+      expect(restored.code, rig.describe(restored)).toBe(codes === 'E_REPO' ? 0 : 4);
+      if (existsSync(place.at('out/source')))
+        expect(absent(place.at('source'), place.at('out/source')).wrong).toEqual([]);
+      expect(rig.fingerprint(place.repo)).toEqual(before);
+    }
+  }, 60_000);
 });
 
 /** Files of a source that are not in a copy, and those that are but differ. */
