@@ -636,7 +636,7 @@ make_plan() {
     [.[]|select(type=="array" and .[0]=="K")|.[1]|id] as $k | .[0] as $r
     | if any(.[]; type=="array" and (.[0]|explode[0])<97 and (.[0]|IN("K","G","E")|not)) then error("E_NEED") else . end
     | [.[]|select(type=="array" and .[0]=="G")] | to_entries[] | .key as $i | .value
-    | select($p=="" or (.[4]|type)!="string" or (.[5]|type)!="string" or ($p|contains("\\")) or ((.[5]|key)>=($p|key) and (.[4]|key)<=(($p+"/\u0010ffff")|key)))
+    | select($p=="" or (.[4]|type)!="string" or (.[5]|type)!="string" or ($p|contains("\\")) or ((.[5]|key)>=($p|key) and ((.[4]|key)<=($p|key) or (.[4]|startswith($p+"/")))))
     | "\($i+1) \($k[.[1]|int]) \(.[2]|int) 1 -1 0 0 \(.[4]|esc) ... \(.[5]|esc)\t\(.[3]|int)\t\(.[4]|esc)\t\(.[5]|esc)"' \
     "$T/snap" >"$T/pages.t" 2>"$T/err" || quit 4 "E_JSON: snapshot $SID cannot be read"
   cut -f 1 "$T/pages.t" >"$T/pages"; awk -F "$TAB" -v OFS="$TAB" '{sub(/ .*/,"",$1);print}' "$T/pages.t" >"$T/shapes"
