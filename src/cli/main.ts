@@ -34,6 +34,10 @@ for (const [signal, code] of [
 // A reader that closes its end (head) ends the command quietly.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code === 'EPIPE') process.exit(process.exitCode ?? 0);
+  // A list that was cut short must not look like a whole one.
+  const space = error.code === 'ENOSPC';
+  process.stderr.write(`error: cannot write to standard output: ${error.message}\n`);
+  process.exit(space ? 14 : 1);
 });
 
 const context: Context = {

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import {
   chmodSync,
   closeSync,
+  constants,
   fstatSync,
   fsyncSync,
   mkdirSync,
@@ -19,7 +20,8 @@ import { keyFileMax } from '../base/limits.ts';
 export function readKeyBytes(path: string): Buffer {
   let fd: number;
   try {
-    fd = openSync(path, 'r');
+    // Does not block: a FIFO is refused below, not waited for.
+    fd = openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
   } catch (error) {
     const missing = (error as NodeJS.ErrnoException).code === 'ENOENT';
     throw keyFileError(missing ? `no key file at ${path}` : `cannot read the key file ${path}`, error, path);

@@ -145,6 +145,8 @@ class RestoreRun {
   readonly #calls: number[];
   readonly #folders: { path: ByteString; metadata: Metadata }[] = [];
   readonly #firstNames = new Map<string, ByteString>();
+  /** Files that were not restored: what stands at their path, if anything, is somebody else's. */
+  readonly #missing = new Set<ByteString>();
   readonly #links: { path: ByteString; first: ByteString }[] = [];
   readonly #packs: PackFinder;
   #batch: RestoreFile[] = [];
@@ -291,6 +293,12 @@ class RestoreRun {
 
   #hardLink({ path, first }: { path: ByteString; first: ByteString }): void {
     try {
+      if (this.#missing.has(first))
+        throw targetError(
+          'BP_NOT_RESTORED',
+          `is a hard link of ${byteStringToText(first)}, which was not restored`,
+          path,
+        );
       const from = this.#jail.at(first);
       linkSync(from, this.#jail.at(path));
       this.counts.files += 1;
@@ -346,6 +354,7 @@ class RestoreRun {
         // it was never made
       }
       this.#o.signal?.throwIfAborted();
+      this.#missing.add(file.path);
       this.problem(file.path, error);
     }
   }
@@ -418,6 +427,7 @@ class RestoreRun {
 
   #done(file: RestoreFile, outcome: RestoreOutcome): void {
     if (outcome !== undefined) {
+      this.#missing.add(file.path);
       this.problem(file.path, BackpackError.fromJSON(outcome));
       return;
     }

@@ -156,6 +156,11 @@ export class RestoreWorker {
   async #piece({ reader, record, count, length, offset }: PackPiece, into: number): Promise<void> {
     const { kernel } = this.#codec;
     const { lengths } = reader.table;
+    // A count is whatever the entry says: it is compared before anything is counted up to it.
+    if (record + count > lengths.length)
+      throw reject('E_EXTENT', 'an extent names records that its pack does not have', {
+        object: reader.name,
+      });
     let whole = 0;
     for (let i = 0; i < count; i += 1) whole += lengths[record + i] ?? Number.NaN;
     if (whole === length && offset === 0) {

@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import {
   close as closeCallback,
   closeSync,
+  constants,
   fsync as fsyncCallback,
   openSync,
   unlinkSync,
@@ -55,7 +56,8 @@ export class FsStorage implements Storage {
     checkObjectName(name);
     let file: FileHandle | undefined;
     try {
-      file = await open(join(this.location, name), 'r');
+      // Does not block: a FIFO in the place of an object has no bytes, and nobody waits for a writer.
+      file = await open(join(this.location, name), constants.O_RDONLY | constants.O_NONBLOCK);
       const offset = options.range?.offset ?? 0;
       const length = options.range?.length ?? (await file.stat()).size;
       const into = options.into?.subarray(0, length) ?? Buffer.allocUnsafeSlow(length);

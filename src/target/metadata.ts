@@ -1,5 +1,6 @@
 /** Owner, mode and times of what is restored. */
 import { fchmodSync, fchownSync, futimesSync, lchownSync, lutimesSync } from 'node:fs';
+import { BackpackError } from '../base/errors.ts';
 
 /** What an entry says about owner, mode and times. */
 export interface Metadata {
@@ -16,15 +17,24 @@ const isRoot: boolean = process.getuid?.() === 0;
 
 /** Sets metadata through an open handle: owner first, because changing it clears setuid. */
 export function setMetadata(fd: number, m: Metadata): void {
-  if (isRoot && m.uid !== undefined && m.gid !== undefined) fchownSync(fd, m.uid, m.gid);
+  if (isRoot && m.uid !== undefined && m.gid !== undefined) fchownSync(fd, idOf(m.uid), idOf(m.gid));
   fchmodSync(fd, Number.parseInt(m.mode, 8));
   const time = timeOf(m.mtime);
   futimesSync(fd, time, time);
 }
 
+/** Number of a user or group: of 32 bits, the highest of which would mean "leave it as it is", that is: root's. */
+function idOf(id: number): number {
+  if (id < 0xffffffff) return id;
+  throw new BackpackError('BP_TARGET_WRITE', `the owner ${id} cannot be set: the number is too large`, {
+    kind: 'target',
+    hint: 'restore as another user than root to leave owners out',
+  });
+}
+
 /** Sets metadata of a symbolic link (links have no mode). */
 export function setLinkMetadata(path: string | Buffer, m: Metadata): void {
-  if (isRoot && m.uid !== undefined && m.gid !== undefined) lchownSync(path, m.uid, m.gid);
+  if (isRoot && m.uid !== undefined && m.gid !== undefined) lchownSync(path, idOf(m.uid), idOf(m.gid));
   const time = timeOf(m.mtime);
   lutimesSync(path, time, time);
 }

@@ -33,6 +33,7 @@ export function safe(text: string): string {
 /** Local date and time of a snapshot's `time`. */
 export function when(time: string): string {
   const date = new Date(Number.parseFloat(time) * 1000);
+  if (Number.isNaN(date.getTime())) return safe(time);
   const two = (value: number): string => String(value).padStart(2, '0');
   return (
     `${date.getFullYear()}-${two(date.getMonth() + 1)}-${two(date.getDate())} ` +
@@ -42,7 +43,9 @@ export function when(time: string): string {
 
 /** RFC 3339 time of a snapshot's `time`. */
 export function isoTime(time: string): string {
-  return new Date(Number.parseFloat(time) * 1000).toISOString();
+  const date = new Date(Number.parseFloat(time) * 1000);
+  // A time that no calendar has must not hide the other snapshots.
+  return Number.isNaN(date.getTime()) ? time : date.toISOString();
 }
 
 /** Rows in columns of their own width; the last column is not padded. */
