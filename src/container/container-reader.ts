@@ -9,11 +9,12 @@ import { blockBytes, containerMax, KiB, tablePlainMax, tagBytes } from '../base/
 import { open, recordDomain, tableDomain } from '../codec/aead.ts';
 import { formatTrailer, type Header, parseHeader, parseTrailer, type TrailerHint } from '../format/header.ts';
 import { decodeText } from '../format/json-lines.ts';
-import { parseContainerName } from '../format/names.ts';
+import { type ContainerName, parseContainerName } from '../format/names.ts';
 import { reject } from '../format/reject.ts';
 import { type PackTable, parseTable } from '../format/table.ts';
 import type { Storage } from '../storage/storage.ts';
 import type { Keyring } from './keyring.ts';
+import { headerCandidates, tableCandidates } from './mend.ts';
 import type { ReaderMemory } from './reader-memory.ts';
 
 /** What reading needs. */
@@ -21,6 +22,8 @@ export interface ReadContext {
   readonly storage: Storage;
   readonly keyring: Keyring;
   readonly memory: ReaderMemory;
+  /** Whether a damaged header or trailer is made good from the other, as a restore wants it; check does not. */
+  readonly mend?: boolean;
 }
 
 /** What opening one container needs: less than a whole storage. */
@@ -138,23 +141,55 @@ async function openParts(
     context.storage.get(name, { range: { offset, length } });
   const suffix = await get(suffixAt, sizeBytes - suffixAt);
   const head = suffixAt === 0 ? suffix.subarray(0, blockBytes) : await get(0, blockBytes);
-  const header = parseHeader(head);
-  if (header.id !== named.id || !named.kinds.includes(header.kind)) {
-    throw reject('E_NAME', `the header says ${header.kind} ${header.id}`);
-  }
-  const key = context.keyring.open(header);
   const trailerBytes = suffix.subarray(Math.max(0, suffix.byteLength - blockBytes));
-  const trailer = parseTrailer(trailerBytes, sizeBytes);
-  if (trailer.tableLength > tablePlainMax + tablePlainMax / 128)
-    throw reject('E_LIMIT', 'the table is larger than 64 MiB');
-  const sealed =
-    trailer.tableOffset >= suffixAt
-      ? suffix.subarray(trailer.tableOffset - suffixAt, suffix.byteLength - blockBytes)
-      : await get(trailer.tableOffset, trailer.tableLength + tagBytes);
-  const text = openTable(context, key, sealed);
-  const table = parseTable(text, { ...trailer, kind: header.kind }, want);
-  const trailerFits = Buffer.compare(trailerBytes, formatTrailer(header, trailer)) === 0;
-  return { sizeBytes, header, key, trailer, table, trailerFits };
+  const sealedTable = async ({ tableOffset, tableLength }: TablePlace): Promise<Uint8Array> => {
+    if (tableLength > tablePlainMax + tablePlainMax / 128)
+      throw reject('E_LIMIT', 'the table is larger than 64 MiB');
+    if (tableOffset < suffixAt) return get(tableOffset, tableLength + tagBytes);
+    return suffix.subarray(tableOffset - suffixAt, suffix.byteLength - blockBytes);
+  };
+  try {
+    const header = parseHeader(head);
+    checkName(header, named);
+    const key = context.keyring.open(header);
+    const trailer = parseTrailer(trailerBytes, sizeBytes);
+    const text = openTable(context, key, await sealedTable(trailer));
+    const table = parseTable(text, { ...trailer, kind: header.kind }, want);
+    const trailerFits = Buffer.compare(trailerBytes, formatTrailer(header, trailer)) === 0;
+    return { sizeBytes, header, key, trailer, table, trailerFits };
+  } catch (error) {
+    if (context.mend !== true || !isBackpackError(error) || trailerBytes.byteLength < blockBytes) throw error;
+    for (const header of headerCandidates(head, trailerBytes)) {
+      for (const place of tableCandidates(trailerBytes, sizeBytes)) {
+        try {
+          checkName(header, named);
+          const key = context.keyring.open(header);
+          const text = openTable(context, key, await sealedTable(place));
+          // The table is authentic, so its own count holds.
+          const records = Number(/"records":(\d+)/.exec(text.slice(0, text.indexOf('\n')))?.[1] ?? -1);
+          const table = parseTable(text, { ...place, records, kind: header.kind }, want);
+          return {
+            sizeBytes,
+            header,
+            key,
+            trailer: { ...place, records, xxh64: '' },
+            table,
+            trailerFits: false,
+          };
+        } catch {
+          // the next guess
+        }
+      }
+    }
+    throw error;
+  }
+}
+
+type TablePlace = Pick<TrailerHint, 'tableOffset' | 'tableLength'>;
+
+function checkName(header: Header, named: ContainerName): void {
+  if (header.id === named.id && named.kinds.includes(header.kind)) return;
+  throw reject('E_NAME', `the header says ${header.kind} ${header.id}`);
 }
 
 function openTable(context: ContainerContext, key: KeyObject, sealed: Uint8Array): string {

@@ -62,7 +62,10 @@ export class ObjectChecker {
     const storage = whole === undefined ? this.#counted(report) : inMemory(whole);
     let reader: ContainerReader;
     try {
-      reader = await ContainerReader.open({ ...this.#context, storage }, name, { sizeBytes, want: 'all' });
+      reader = await ContainerReader.open({ ...this.#context, storage, mend: false }, name, {
+        sizeBytes,
+        want: 'all',
+      });
     } catch (error) {
       throw await explain(error, storage, job);
     }

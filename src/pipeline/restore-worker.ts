@@ -49,7 +49,12 @@ export class RestoreWorker {
     this.#codec = new RecordCodec(4 * MiB, RecordSource.bytes + fileBytes + 8 * slackBytes + 4096);
     this.#file = this.#codec.kernel.reserve(fileBytes + slackBytes);
     this.#state = this.#codec.kernel.reserve(this.#codec.kernel.hashStateBytes);
-    const context = { storage, keyring: new Keyring(options.keyring), memory: new ReaderMemory() };
+    const context = {
+      storage,
+      keyring: new Keyring(options.keyring),
+      memory: new ReaderMemory(),
+      mend: true,
+    };
     this.#source = new RecordSource(context, this.#codec);
     this.#jail = new Jail(options.target);
   }

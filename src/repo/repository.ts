@@ -33,7 +33,7 @@ export interface Repository {
  */
 export async function openRepository(spec: StorageSpec, storage: Storage, key: KeyFile): Promise<Repository> {
   const keyring = Keyring.of(key);
-  const read: ReadContext = { storage, keyring, memory: new ReaderMemory() };
+  const read: ReadContext = { storage, keyring, memory: new ReaderMemory(), mend: true };
   const hint = await readHint(storage);
   let repo = key.repo;
   let hintProblem: string | undefined;
