@@ -101,6 +101,9 @@ export async function openFrom(settings: Settings): Promise<Opened> {
   const spec: StorageSpec = { location: settings.location.value };
   const storage = openStorage(spec);
   const keyPath = settings.key?.value ?? (await findKey(settings, storage));
+  // Without a repository the missing key is not what has to be told.
+  if (!existsSync(keyPath) && (await repositoryIdOf(storage)) === undefined)
+    throw noRepository(storage.location);
   const key = readKey(keyPath);
   const repository = await openRepository(spec, storage, key);
   return { repository, key, keyPath };

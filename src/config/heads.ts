@@ -3,7 +3,7 @@
  * that shows an older state is noticed (SPEC, "Snapshots": E_ROLLBACK).
  */
 import { createHash } from 'node:crypto';
-import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BackpackError } from '../base/errors.ts';
 
@@ -57,15 +57,28 @@ export class HeadStore {
     }
   }
 
+  /** Whether this machine has seen a repository at a location. */
+  knows(location: string): boolean {
+    const suffix = `-${whereOf(location)}.json`;
+    try {
+      return readdirSync(this.#folder).some((name) => name.endsWith(suffix));
+    } catch {
+      return false;
+    }
+  }
+
   /** Forgets a head: a new repository begins at this location. */
   forget(repo: string, location: string): void {
     rmSync(this.#file(repo, location), { force: true });
   }
 
   #file(repo: string, location: string): string {
-    const where = createHash('sha256').update(location).digest('hex').slice(0, 16);
-    return join(this.#folder, `${repo}-${where}.json`);
+    return join(this.#folder, `${repo}-${whereOf(location)}.json`);
   }
+}
+
+function whereOf(location: string): string {
+  return createHash('sha256').update(location).digest('hex').slice(0, 16);
 }
 
 function read(file: string): Head | undefined {

@@ -5,6 +5,8 @@
 import { randomBytes } from 'node:crypto';
 import {
   closeSync,
+  constants,
+  existsSync,
   ftruncateSync,
   linkSync,
   lstatSync,
@@ -17,6 +19,7 @@ import {
   unlinkSync,
 } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { dirname } from 'node:path';
 import { type ByteString, byteStringToText, fromByteString, utf8ToByteString } from '../base/bytes.ts';
 import { BackpackError, toBackpackError } from '../base/errors.ts';
 import { KiB } from '../base/limits.ts';
@@ -360,13 +363,22 @@ class RestoreRun {
   }
 
   #nameLarge(file: RestoreFile, partial: ByteString): void {
-    const fd = openSync(this.#jail.at(partial), 'r');
+    const fd = openSync(this.#jail.at(partial), constants.O_RDONLY | constants.O_NOFOLLOW);
     try {
       setMetadata(fd, file.metadata);
     } finally {
       closeSync(fd);
     }
-    renameSync(this.#jail.at(partial), this.#jail.at(file.path));
+    try {
+      // Unlike rename, link never replaces what somebody put there meanwhile.
+      linkSync(this.#jail.at(partial), this.#jail.at(file.path));
+    } catch (error) {
+      const { code } = error as NodeJS.ErrnoException;
+      if (code !== 'EPERM' && code !== 'ENOTSUP' && code !== 'EOPNOTSUPP' && code !== 'ENOSYS') throw error;
+      renameSync(this.#jail.at(partial), this.#jail.at(file.path));
+      return;
+    }
+    unlinkSync(this.#jail.at(partial));
   }
 
   /** Splits a file's extents into parts that fit a worker's memory; whole records stay whole. */
@@ -494,9 +506,22 @@ class RestoreRun {
   }
 }
 
+/** Makes a folder and those above it. Node's recursive mkdir can loop without end where a mkdir says ENOENT (/proc). */
+function makeFolders(path: string): void {
+  try {
+    mkdirSync(path);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return;
+    if (code !== 'ENOENT' || existsSync(dirname(path))) throw error;
+    makeFolders(dirname(path));
+    mkdirSync(path);
+  }
+}
+
 function makeTarget(target: string): string {
   try {
-    mkdirSync(target, { recursive: true });
+    makeFolders(target);
     readdirSync(target);
     return realpathSync(target);
   } catch (error) {

@@ -7,6 +7,7 @@ import {
   close as closeCallback,
   closeSync,
   constants,
+  existsSync,
   fsync as fsyncCallback,
   openSync,
   unlinkSync,
@@ -267,9 +268,10 @@ async function makeDurably(path: string): Promise<void> {
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'EEXIST') return;
-    if (code !== 'ENOENT') throw error;
+    // Where the parent is there, ENOENT means that nothing can be made here (/proc).
+    if (code !== 'ENOENT' || existsSync(dirname(path))) throw error;
     await makeDurably(dirname(path));
-    return makeDurably(path);
+    await mkdir(path, 0o700);
   }
   const parent = await open(dirname(path), 'r');
   try {

@@ -163,6 +163,9 @@ async function openOrMake(
     const missing = isBackpackError(error) && error.code === 'BP_NO_REPOSITORY';
     if (!missing || settings.location.origin !== 'default') throw error;
   }
+  // Only the very first backup makes it: one that was there and is gone must be told, not replaced without a word.
+  if (new HeadStore(settings.folders.state).knows(settings.location.value))
+    throw repositoryGone(settings.location.value);
   const made = await makeRepository(settings);
   voice.event({
     type: 'warning',
@@ -287,4 +290,16 @@ function unknownSet(name: string, settings: Settings): BackpackError {
     hint:
       names.length > 0 ? `sets are: ${names.join(', ')}` : 'give paths, or add the set to the config file',
   });
+}
+
+function repositoryGone(location: string): BackpackError {
+  return new BackpackError(
+    'BP_REPOSITORY_GONE',
+    `the repository at ${location} is gone: this machine has backed up to it`,
+    {
+      kind: 'not-found',
+      context: { location, repository: true },
+      hint: `bring it back or mount its disk, or begin anew with: backpack init ${shell(location)}`,
+    },
+  );
 }
