@@ -6,6 +6,8 @@ set -u
 LC_ALL=C TZ=UTC0
 export LC_ALL TZ
 umask 077
+# mawk would print numbers above 2^31 as 5.36871e+09
+awk() { command awk -v OFMT=%.0f -v CONVFMT=%.0f "$@"; }
 IFS='
 '
 TAB=$(printf '\t') NL='
