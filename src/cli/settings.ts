@@ -20,6 +20,8 @@ export interface Settings {
   readonly location: Setting<string>;
   readonly key: Setting<string> | undefined;
   readonly threads: Setting<number> | undefined;
+  /** What opens the storage of the location, here and in worker threads. */
+  readonly spec: StorageSpec;
 }
 
 /** Gathers the settings of a command. @param set a named set of the config, whose values win over general ones */
@@ -59,6 +61,7 @@ export function readSettings(context: Context, options: CommonOptions, set?: Con
     location: { ...location, value: absolute(location.value) },
     key: key && { ...key, value: resolve(context.cwd, key.value) },
     threads: threadsOf(context, config, configPath),
+    spec: { location: absolute(location.value) },
   };
 }
 
@@ -98,8 +101,8 @@ export interface Opened {
  * @throws BackpackError BP_NO_REPOSITORY, BP_KEY_FILE, E_REPO, E_KEY
  */
 export async function openFrom(settings: Settings): Promise<Opened> {
-  const spec: StorageSpec = { location: settings.location.value };
-  const storage = openStorage(spec);
+  const { spec } = settings;
+  const storage = await openStorage(spec);
   const keyPath = settings.key?.value ?? (await findKey(settings, storage));
   // Without a repository the missing key is not what has to be told.
   if (!existsSync(keyPath) && (await repositoryIdOf(storage)) === undefined)

@@ -320,7 +320,7 @@ class CheckRun {
     this.#ports = Array.from({ length: Math.max(1, Math.min(threads, queue.length)) }, () =>
       threads > 0
         ? threadPort(new URL('../pipeline/check-thread.js', import.meta.url), this.#worker)
-        : inlinePort(new CheckWorker(this.#worker, this.#checker)),
+        : inlinePort(new CheckWorker(this.#checker)),
     );
     const jobs = queue.values();
     await Promise.all(

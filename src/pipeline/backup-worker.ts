@@ -12,7 +12,7 @@ import { WriterMemory } from '../container/container-writer.ts';
 import { Keyring, type KeyringData } from '../container/keyring.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { closeSource, type FileStamp, openSource, readAt, sameStamp, stampOf } from '../source/read-file.ts';
-import { openStorage, type StorageSpec } from '../storage/open.ts';
+import type { StorageSpec } from '../storage/open.ts';
 import type { Storage } from '../storage/storage.ts';
 import { Catalog, type CatalogMemory, type ChunkPlace } from './catalog.ts';
 import { DataPacks, groupBytes } from './data-packs.ts';
@@ -49,8 +49,8 @@ export class BackupWorker {
   readonly #state: number;
   readonly #progress: Float64Array;
 
-  /** @param storage used instead of opening the location (inline workers over a storage in memory) */
-  constructor(options: BackupWorkerOptions, storage: Storage = openStorage(options.storage)) {
+  /** @param storage the worker's own, opened from `options.storage`; inline workers share the repository's */
+  constructor(options: BackupWorkerOptions, storage: Storage) {
     const { owner, repo, app, packSize } = options;
     const memory = new WriterMemory(
       chunkSizes.max,

@@ -1,9 +1,8 @@
 /** One worker of a check: looks at the objects it is given, one after the other. */
-import { Keyring, type KeyringData } from '../container/keyring.ts';
-import { ReaderMemory } from '../container/reader-memory.ts';
-import { openStorage, type StorageSpec } from '../storage/open.ts';
+import type { KeyringData } from '../container/keyring.ts';
+import type { StorageSpec } from '../storage/open.ts';
 import type { CheckJob, ObjectReport } from './check-jobs.ts';
-import { ObjectChecker } from './object-checker.ts';
+import type { ObjectChecker } from './object-checker.ts';
 
 /** What a worker is made with; can be posted to a thread. */
 export interface CheckWorkerOptions {
@@ -16,15 +15,9 @@ export interface CheckWorkerOptions {
 export class CheckWorker {
   readonly #checker: ObjectChecker;
 
-  /** @param checker used instead of one that opens the location */
-  constructor(options: CheckWorkerOptions, checker?: ObjectChecker) {
-    this.#checker =
-      checker ??
-      new ObjectChecker({
-        storage: openStorage(options.storage),
-        keyring: new Keyring(options.keyring),
-        memory: new ReaderMemory(),
-      });
+  /** @param checker reads the worker's own storage */
+  constructor(checker: ObjectChecker) {
+    this.#checker = checker;
   }
 
   /** Checks one object. Never throws for what is wrong with it. */

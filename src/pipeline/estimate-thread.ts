@@ -3,4 +3,4 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { Estimator, type OwnFiles } from './estimate.ts';
 import { serveThread } from './worker-port.ts';
 
-serveThread(parentPort!, () => new Estimator(workerData as OwnFiles));
+serveThread(parentPort!, async () => new Estimator(workerData as OwnFiles));

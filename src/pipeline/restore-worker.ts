@@ -13,7 +13,7 @@ import type { PackPiece } from '../container/pack-finder.ts';
 import { ReaderMemory } from '../container/reader-memory.ts';
 import { type Extent, hole, zeros } from '../format/extents.ts';
 import { reject } from '../format/reject.ts';
-import { openStorage, type StorageSpec } from '../storage/open.ts';
+import type { StorageSpec } from '../storage/open.ts';
 import type { Storage } from '../storage/storage.ts';
 import { fromSystemError } from '../storage/storage-errors.ts';
 import { Jail } from '../target/jail.ts';
@@ -44,8 +44,8 @@ export class RestoreWorker {
   readonly #jail: Jail;
   readonly #zeros: Buffer = Buffer.alloc(MiB);
 
-  /** @param storage used instead of opening the location */
-  constructor(options: RestoreWorkerOptions, storage: Storage = openStorage(options.storage)) {
+  /** @param storage the worker's own, opened from `options.storage`; inline workers share the repository's */
+  constructor(options: RestoreWorkerOptions, storage: Storage) {
     this.#codec = new RecordCodec(4 * MiB, RecordSource.bytes + fileBytes + 8 * slackBytes + 4096);
     this.#file = this.#codec.kernel.reserve(fileBytes + slackBytes);
     this.#state = this.#codec.kernel.reserve(this.#codec.kernel.hashStateBytes);

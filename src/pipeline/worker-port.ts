@@ -99,14 +99,14 @@ export function serveThread(
     on(event: 'message', listener: (request: Request) => void): unknown;
     postMessage(value: unknown): void;
   },
-  make: () => Callable,
+  make: () => Promise<Callable>,
 ): void {
   let worker: Callable | undefined;
   let last: Promise<unknown> = Promise.resolve();
   port.on('message', ({ id, method, argument }) => {
     last = last.then(async () => {
       try {
-        worker ??= make();
+        worker ??= await make();
         port.postMessage({ id, value: await invoke(worker, method, argument) } satisfies Reply);
       } catch (error) {
         port.postMessage({ id, error: toBackpackError(error).toJSON() } satisfies Reply);

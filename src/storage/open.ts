@@ -3,7 +3,7 @@ import { BackpackError } from '../base/errors.ts';
 import { FsStorage } from './fs.ts';
 import type { Storage } from './storage.ts';
 
-/** Where a repository is; plain data, so that it can be given to a worker thread. */
+/** Where a repository is and how it is reached; plain data, so that it can be given to a worker thread. */
 export interface StorageSpec {
   readonly location: string;
 }
@@ -12,7 +12,7 @@ export interface StorageSpec {
  * Opens the storage of a location.
  * @throws BackpackError BP_LOCATION for a kind of location this version does not know
  */
-export function openStorage(spec: StorageSpec): Storage {
+export async function openStorage(spec: StorageSpec): Promise<Storage> {
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//.exec(spec.location)?.[1];
   if (scheme === undefined) return new FsStorage(spec.location);
   throw new BackpackError('BP_LOCATION', `locations of type ${scheme}:// are not supported by this version`, {

@@ -59,7 +59,7 @@ export interface Made {
  */
 export async function makeRepository(settings: Settings): Promise<Made> {
   const location = settings.location.value;
-  const storage = openStorage({ location });
+  const storage = await openStorage(settings.spec);
   await checkFree(storage, location.includes('://') || !existsSync(location) ? [] : listFolder(location));
   const kit = kitSum(kitFiles().at(-1)!.bytes);
   const given = settings.key?.value;
