@@ -6,6 +6,7 @@ import { availableParallelism } from 'node:os';
 import type { ByteString } from '../base/bytes.ts';
 import { BackpackError } from '../base/errors.ts';
 import { MiB } from '../base/limits.ts';
+import { threadsWithin } from '../base/open-files.ts';
 import { type Clock, type Random, systemClock, systemRandom } from '../base/ports.ts';
 import { WriterMemory } from '../container/container-writer.ts';
 import { rootWriter } from '../format/header.ts';
@@ -182,7 +183,7 @@ class Attempt {
     this.#catalog = createCatalogMemory(options.catalogBytes ?? MiB, catalogMax);
     this.#packMemory = createPackListMemory(packsMax);
     this.#packList = new PackList(this.#packMemory);
-    const threads = options.threads ?? availableParallelism();
+    const threads = threadsWithin(options.threads ?? availableParallelism());
     this.#progress = new SharedArrayBuffer(Math.max(1, threads) * 16);
     this.#workers = Array.from({ length: Math.max(1, threads) }, (_, owner) =>
       this.#worker(owner, threads > 0),

@@ -7,6 +7,7 @@ import { randomInt } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { byteStringToText } from '../base/bytes.ts';
 import { blockBytes } from '../base/limits.ts';
+import { threadsWithin } from '../base/open-files.ts';
 import { Keyring } from '../container/keyring.ts';
 import { parseHeader } from '../format/header.ts';
 import { nameFromJson } from '../format/name-json.ts';
@@ -316,7 +317,7 @@ class CheckRun {
       deep: chosen.has(name),
     }));
     for (const { deep, sizeBytes } of queue) if (deep) this.#bytesTotal += sizeBytes;
-    const threads = this.#o.threads ?? availableParallelism();
+    const threads = threadsWithin(this.#o.threads ?? availableParallelism());
     this.#ports = Array.from({ length: Math.max(1, Math.min(threads, queue.length)) }, () =>
       threads > 0
         ? threadPort(new URL('../pipeline/check-thread.js', import.meta.url), this.#worker)

@@ -23,6 +23,7 @@ import { dirname } from 'node:path';
 import { type ByteString, byteStringToText, fromByteString, utf8ToByteString } from '../base/bytes.ts';
 import { BackpackError, toBackpackError } from '../base/errors.ts';
 import { KiB } from '../base/limits.ts';
+import { threadsWithin } from '../base/open-files.ts';
 import { PackFinder } from '../container/pack-finder.ts';
 import type { Entry } from '../format/entry-stream.ts';
 import { type Extent, hole, zeros } from '../format/extents.ts';
@@ -173,7 +174,7 @@ class RestoreRun {
     this.target = makeTarget(options.target);
     const target = utf8ToByteString(this.target);
     this.#jail = new Jail(target);
-    const threads = options.threads ?? availableParallelism();
+    const threads = threadsWithin(options.threads ?? availableParallelism());
     const workerOptions: RestoreWorkerOptions = {
       storage: repository.spec,
       keyring: repository.keyring.data,
