@@ -356,7 +356,7 @@ class Attempt {
     const snapshot: Snapshot = { root, packs, pages, errors };
     this.#o.signal?.throwIfAborted();
     this.#metaBytes += await putSnapshot(this.#repository, this.#memory, snapshot, this.#o.app);
-    const missing = await afterCheck(this.#repository, packs);
+    const missing = await afterCheck(this.#repository, snapshot);
     await this.#close();
     return { summary: this.#summary(root, run, bytesStored), missing };
   }
