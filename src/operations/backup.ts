@@ -10,7 +10,7 @@ import { threadsWithin } from '../base/open-files.ts';
 import { type Clock, type Random, systemClock, systemRandom } from '../base/ports.ts';
 import { WriterMemory } from '../container/container-writer.ts';
 import { rootWriter } from '../format/header.ts';
-import { type NameJson, nameToJson } from '../format/name-json.ts';
+import { type NameJson, nameFromJson, nameToJson } from '../format/name-json.ts';
 import { makeId, timeOfId } from '../format/names.ts';
 import type { PackRef, PageRef, Snapshot, SourceErrorLine } from '../format/snapshot.ts';
 import { formatMs, parseTime } from '../format/time.ts';
@@ -76,6 +76,8 @@ export type BackupEvent =
       readonly totals: Totals | undefined;
     }
   | { readonly type: 'source-error'; readonly path: string; readonly code: string; readonly message: string }
+  /** A key file of a repository, of this one or another, is among the files; it is stored like any other. */
+  | { readonly type: 'key-file'; readonly path: string }
   | { readonly type: 'skipped'; readonly path: string; readonly reason: string }
   | { readonly type: 'warning'; readonly path: string; readonly warnings: readonly string[] };
 
@@ -89,6 +91,8 @@ export interface BackupSummary {
   readonly newFiles: number;
   readonly changedFiles: number;
   readonly unchangedFiles: number;
+  /** Files that look unchanged and were read all the same, because they are so young; and are unchanged. */
+  readonly rereadFiles: number;
   readonly otherEntries: number;
   /** Bytes of file content read. */
   readonly bytesRead: number;
@@ -293,6 +297,7 @@ class Attempt {
         pages.push(ref);
       },
       onProblem: (problem) => this.#problem(problem.stored || problem.real, problem.code, problem.message),
+      onKeyFile: (path) => this.#emit({ type: 'key-file', path }),
       onWarning: (path, warnings) => {
         this.#torn += 1;
         this.#emit({ type: 'warning', path, warnings });
@@ -398,7 +403,7 @@ class Attempt {
       ...(user === undefined ? {} : { user }),
       ...(set === undefined ? {} : { set }),
       ...(tags === undefined || tags.length === 0 ? {} : { tags }),
-      roots: this.#o.roots.map(({ stored: path }) => JSON.parse(nameToJson(path)) as NameJson),
+      roots: this.#o.roots.map((given) => JSON.parse(nameToJson(namedAs(given))) as NameJson),
       parents: parents.map((info) => info.id),
       prev: last?.id ?? null,
       known: list.snapshots.slice(-64).map((info) => info.id),
@@ -416,13 +421,13 @@ class Attempt {
   /** The last complete snapshot of this host and set (or roots), and a later partial one. */
   #parentsOf(list: SnapshotList): SnapshotInfo[] {
     const { host, set, roots } = this.#o;
-    const own = JSON.stringify(roots.map(({ stored }) => JSON.parse(nameToJson(stored)) as NameJson));
+    const own = sameRoots(roots.map(({ stored }) => stored));
     const same = list.snapshots.filter(
       ({ root, writer }) =>
         writer === rootWriter &&
         root.host === host &&
         root.set === set &&
-        (set !== undefined || JSON.stringify(root.roots) === own),
+        (set !== undefined || sameRoots(root.roots.map((name) => nameFromJson(name as NameJson))) === own),
     );
     const complete = same.findLastIndex(({ root }) => !root.partial);
     const later = same.slice(complete + 1).at(-1);
@@ -499,6 +504,7 @@ class Attempt {
       newFiles: counts.newFiles,
       changedFiles: counts.changedFiles,
       unchangedFiles: counts.unchangedFiles,
+      rereadFiles: counts.rereadFiles,
       otherEntries: counts.others,
       bytesRead: this.#counters().bytesRead,
       bytesStored: stored + this.#metaBytes,
@@ -507,6 +513,16 @@ class Attempt {
       elapsedMs: this.#clock.now() - this.#started,
     };
   }
+}
+
+/** A root as the user named it: an absolute path with its slash, which the path in the snapshot does not have. */
+function namedAs({ real, stored }: SourceRoot): ByteString {
+  return real === `/${stored}` ? real : stored;
+}
+
+/** Roots that are stored in the same places; earlier versions left the slash away. */
+function sameRoots(names: readonly ByteString[]): string {
+  return JSON.stringify(names.map((name) => name.replace(/^\/+/, '')));
 }
 
 /** Files are known by device and inode, wherever a path leads to them. */

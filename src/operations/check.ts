@@ -292,7 +292,8 @@ class CheckRun {
     }
     const findings = this.#findings(info.name);
     affect(findings, id);
-    for (const path of root?.roots ?? []) affect(findings, id, byteStringToText(nameFromJson(path)));
+    for (const path of root?.roots ?? [])
+      affect(findings, id, byteStringToText(nameFromJson(path).replace(/^\//, '')));
   }
 
   async #moved(info: ObjectInfo): Promise<void> {

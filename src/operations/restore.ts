@@ -112,7 +112,7 @@ export async function restore(
   const info = findSnapshot(list, options.snapshot);
   const run = new RestoreRun(repository, info, options, emit);
   // The newest snapshot may be one of those that cannot be read: never restore an older one without a word.
-  if (options.snapshot.startsWith('latest')) {
+  if (/^(?:latest|@)/.test(options.snapshot)) {
     for (const { name, error } of list.unreadable) run.problem('', error.with({ object: name }));
   }
   try {

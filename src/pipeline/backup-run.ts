@@ -31,6 +31,8 @@ export interface BackupRunOptions {
   readonly beforeFirstFile: () => Promise<void>;
   readonly onPage: (page: BuiltPage) => Promise<void>;
   readonly onProblem: (problem: SourceProblem) => void;
+  /** A file that was read is a key file of a repository. */
+  readonly onKeyFile?: (path: ByteString) => void;
   readonly onWarning: (path: ByteString, warnings: readonly string[]) => void;
   readonly signal?: AbortSignal | undefined;
 }
@@ -42,6 +44,8 @@ export interface BackupCounts {
   newFiles: number;
   changedFiles: number;
   unchangedFiles: number;
+  /** Looked unchanged, were too young to trust that, and were found to be so. */
+  rereadFiles: number;
   unchangedBytes: number;
   /** Entries that are not files. */
   others: number;
@@ -65,6 +69,9 @@ const slotsMax = 4096;
 const callsPerWorker = 2;
 const yieldEvery = 256;
 
+/** Where a file that is read is counted. */
+type FileCounter = 'newFiles' | 'changedFiles' | 'unchangedFiles' | 'rereadFiles';
+
 /** Runs once. */
 export class BackupRun {
   readonly counts: BackupCounts = {
@@ -73,6 +80,7 @@ export class BackupRun {
     newFiles: 0,
     changedFiles: 0,
     unchangedFiles: 0,
+    rereadFiles: 0,
     unchangedBytes: 0,
     others: 0,
   };
@@ -164,7 +172,8 @@ export class BackupRun {
       this.#slots.push({ entry: { path: item.stored, prefix, x: undefined, extents: [] } });
       return;
     }
-    const counter = known ? 'changedFiles' : 'newFiles';
+    const same = size === 0 ? 'unchangedFiles' : 'rereadFiles';
+    const counter = parent !== undefined ? same : known ? 'changedFiles' : 'newFiles';
     this.counts[counter] += 1;
     const kept = parent === undefined ? undefined : await parent.take(item.stored, prefix);
     await this.#file(item, prefix, kept, counter);
@@ -205,7 +214,7 @@ export class BackupRun {
     item: SourceItem,
     prefix: string,
     kept: KeptEntry | NewEntry | undefined,
-    counter: 'changedFiles' | 'newFiles',
+    counter: FileCounter,
   ): Promise<void> {
     const { stat } = item;
     const stamp: FileStamp = {
@@ -237,7 +246,7 @@ export class BackupRun {
   }
 
   /** A file that could not be read is none of the snapshot's files. */
-  #uncount(size: number, counter: 'changedFiles' | 'newFiles'): void {
+  #uncount(size: number, counter: FileCounter): void {
     this.counts.files -= 1;
     this.counts.bytes -= size;
     this.counts[counter] -= 1;
@@ -257,6 +266,7 @@ export class BackupRun {
       slot.entry = null;
       return;
     }
+    if (result.keyFile === true) this.#o.onKeyFile?.(item.stored);
     if (result.warnings !== undefined) this.#o.onWarning(item.stored, result.warnings);
     const start =
       result.stamp === undefined ? prefix : entryPrefix(item, 'f', this.#filesystems, result.stamp);
@@ -270,6 +280,10 @@ export class BackupRun {
     };
     // Read again only to be sure, and found in the same place: the old line, and with it the old page, can stay.
     slot.entry = kept !== undefined && sameContent(kept, entry) ? kept : entry;
+    if (kept !== undefined && slot.entry !== kept && !sameHash(kept, entry)) {
+      this.counts.rereadFiles -= 1;
+      this.counts.changedFiles += 1;
+    }
   }
 
   #extents(flat: readonly number[]): Extent[] {
@@ -380,6 +394,12 @@ function joinExtent(extents: number[], list: readonly number[], at: number): voi
   } else {
     extents.push(...list.slice(at, at + 5));
   }
+}
+
+/** Whether a file that was read again holds what it held: it may lie elsewhere now, because a pack is gone. */
+function sameHash(kept: KeptEntry | NewEntry, entry: NewEntry): boolean {
+  if (!('page' in kept)) return kept.x === entry.x;
+  return (JSON.parse(kept.text.slice(0, kept.text.indexOf('\n'))) as { x?: string }).x === entry.x;
 }
 
 function sameContent(kept: KeptEntry | NewEntry, entry: NewEntry): boolean {
