@@ -11,7 +11,7 @@ const ofProcess = 30;
 const ofThread = 12;
 
 /** How many files this process may have open; undefined where the system does not say it. */
-export function openFilesMax(): number | undefined {
+function openFilesMax(): number | undefined {
   try {
     const found = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1'));
     return found === null ? undefined : Number(found[1]);
