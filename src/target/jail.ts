@@ -47,7 +47,10 @@ export class Jail {
    */
   at(path: ByteString): string | Buffer {
     const slash = path.lastIndexOf('/');
-    const { handle } = this.#folder(slash < 0 ? '' : path.slice(0, slash));
+    const folder = slash < 0 ? '' : path.slice(0, slash);
+    // Most files lie in the folder of the one before.
+    const last = this.#last;
+    const { handle } = last.path === folder && last.handle >= 0 ? last : this.#folder(folder);
     return this.#below(handle, path);
   }
 

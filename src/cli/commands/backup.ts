@@ -229,6 +229,11 @@ function show(
     voice.event({ type: 'warning', code: 'BP_SKIPPED', message: `left out: ${event.reason}`, path: text });
     progress.done();
     voice.say(`left out ${spelled(event.path)}: ${event.reason}\n`);
+  } else if (event.type === 'checkpoint') {
+    const { snapshotId, seq } = event;
+    voice.event({ type: 'checkpoint', snapshotId, shortId: shortId(snapshotId), seq });
+    progress.done();
+    voice.say(`kept what is done so far as partial snapshot ${shortId(snapshotId)}\n`);
   } else if (event.type === 'key-file') {
     const message = 'is a key file of a repository: whoever can read this backup can read that repository';
     voice.event({ type: 'warning', code: 'BP_KEY_IN_SOURCE', message, path: byteStringToText(event.path) });
