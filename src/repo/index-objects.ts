@@ -46,6 +46,7 @@ export async function loadIndex(
     try {
       await loader.object(object);
     } catch (error) {
+      loader.uncoverLast();
       // A damaged index object is worth nothing and costs nothing: the tables say the same.
       damagedOrThrow(error);
     }
@@ -71,6 +72,7 @@ class Loader {
   readonly #packs: PackList;
   readonly #identity = new Int32Array(7);
   readonly #place: ChunkPlace = { pack: 0, record: 0, offset: 0, whole: false };
+  #last: string | undefined;
 
   constructor(repository: Repository, presence: Presence, catalog: Catalog, packs: PackList) {
     this.#repository = repository;
@@ -79,7 +81,14 @@ class Loader {
     this.#packs = packs;
   }
 
+  /** Forgets the pack whose lines were being read: those that follow are not known. Its table has them all. */
+  uncoverLast(): void {
+    if (this.#last !== undefined) this.covered.delete(this.#last);
+    this.#last = undefined;
+  }
+
   async object({ name, sizeBytes }: ObjectInfo): Promise<void> {
+    this.#last = undefined;
     const reader = await ContainerReader.open(this.#repository.read, name, { sizeBytes });
     // Another writer's index could poison this one's dedup.
     if (reader.header.writer !== rootWriter) return;
@@ -101,6 +110,7 @@ class Loader {
           record = -1;
           const usable = this.#presence.has(pack, size) && packDd === dd && !this.covered.has(pack);
           number = usable ? this.#packs.add(pack) : -1;
+          if (!this.covered.has(pack)) this.#last = pack;
           this.covered.add(pack);
         }
       }
