@@ -19,21 +19,19 @@ export const LZ4_TABLE: u32 = 0x4000;
  */
 export const SCRATCH: u32 = 0x10000;
 export const SCRATCH_BYTES: u32 = 256 << 10;
-/** Tables of the encoder for small output (lz4-high.ts): last position of each 8 bytes, 2^15 x u32. */
+/** Tables of the encoder for small output (lz4-high.ts): last position of each 4 bytes, 2^15 x u32. */
 export const HIGH_HEADS: u32 = 0x60000;
-/** Last position of each 6 and each 4 bytes, twice 2^14 x u32; directly behind the heads. */
-export const HIGH_SHORT: u32 = 0x80000;
-/** Distance to the position before with the same 8 bytes, 65,536 x u16. */
-export const HIGH_CHAIN: u32 = 0xa0000;
+/** Distance to the position before with the same hash, 65,536 x u16. */
+export const HIGH_CHAIN: u32 = 0x80000;
 /** Longest match at each position of a block, u32. */
-export const HIGH_MATCHES: u32 = 0xc0000;
+export const HIGH_MATCHES: u32 = 0xa0000;
 /** Bytes from each position of a block to its end, u32, and one more. */
-export const HIGH_COST: u32 = 0x1c0000;
+export const HIGH_COST: u32 = 0x1a0000;
 /**
  * First address of the caller. More than 65,535 on purpose: an empty table entry (0) is then farther away
  * than any LZ4 match may reach.
  */
-export const ARENA_START: u32 = 0x2c1000;
+export const ARENA_START: u32 = 0x2a1000;
 
 /** How far beyond their nominal end the kernels may read or write. */
 export const SLACK: u32 = 32;
