@@ -71,12 +71,19 @@ export async function openStorage(spec: StorageSpec): Promise<Storage> {
   const module = spec.modules?.[scheme];
   if (module !== undefined) return openModule(scheme, module, spec);
   switch (scheme) {
-    // case 'tcp': and case 'tls': import('./remote.ts'); case 's3': import('./s3.ts')
+    case 's3': {
+      const { openS3 } = await import('./s3.ts');
+      return openS3(spec);
+    }
+    // case 'tcp': and case 'tls': import('./remote.ts')
     default:
       throw new BackpackError(
         'BP_LOCATION',
         `locations of type ${scheme}:// are not supported by this version`,
-        { kind: 'usage', hint: 'give the path of a folder, for example /mnt/usb/backup' },
+        {
+          kind: 'usage',
+          hint: 'give the path of a folder, for example /mnt/usb/backup, or s3://BUCKET/PREFIX',
+        },
       );
   }
 }
