@@ -4,6 +4,8 @@
  */
 import { resolve } from 'node:path';
 import { BackpackError } from '../base/errors.ts';
+import { createRateLimit, type RateLimit } from '../base/rate-limiter.ts';
+import { parseSize } from '../base/sizes.ts';
 import { expandHome } from '../config/load.ts';
 import type { Config } from '../schema/index.ts';
 import { type S3Options, type StorageSpec, schemeOf } from '../storage/open.ts';
@@ -26,6 +28,8 @@ export function storageSpec(
   const accessKey = pick(options.accessKey, 'BACKPACK_ACCESS_KEY_FILE') ?? fromFile;
   const connections = pick(options.connections, 'BACKPACK_CONNECTIONS');
   const timeout = pick(options.timeout, 'BACKPACK_TIMEOUT');
+  const upload = rate(options.limitUpload, env['BACKPACK_LIMIT_UPLOAD'], config.limits?.uploadRate);
+  const download = rate(options.limitDownload, env['BACKPACK_LIMIT_DOWNLOAD'], config.limits?.downloadRate);
   const isS3 = schemeOf(location) === 's3';
   return given({
     location,
@@ -33,9 +37,23 @@ export function storageSpec(
     connections:
       connections === undefined ? config.limits?.connections : whole(connections, 'connections', 64),
     timeoutMs: seconds(timeout === undefined ? config.limits?.timeout : whole(timeout, 'seconds', 3600)),
+    limits: upload || download ? given({ upload, download }) : undefined,
     s3: isS3 ? s3Options(context, options, config) : undefined,
     environment: isS3 ? awsEnvironment(env) : undefined,
   });
+}
+
+/** A limit on bytes per second, in memory that all threads share. */
+function rate(
+  option: string | undefined,
+  env: string | undefined,
+  file: number | string | undefined,
+): RateLimit | undefined {
+  const text = option ?? (env || file?.toString());
+  if (text === undefined) return undefined;
+  const bytes = parseSize(text);
+  if (bytes !== undefined && bytes > 0) return createRateLimit(bytes);
+  throw usage(`not a rate in bytes per second: ${text}`, 'give a number, or for example 10 MiB');
 }
 
 function s3Options(context: Context, options: CommonOptions, config: Config): S3Options {

@@ -72,6 +72,8 @@ const known = [
   'readRate',
   'writeRate',
   'connections',
+  'uploadRate',
+  'downloadRate',
   'timeout',
   'accessKey',
   's3',

@@ -250,6 +250,8 @@ export interface Config {
     readonly memory?: number | string;
     readonly readRate?: number | string;
     readonly writeRate?: number | string;
+    readonly uploadRate?: number | string;
+    readonly downloadRate?: number | string;
     readonly connections?: number;
     /** Seconds. */
     readonly timeout?: number;

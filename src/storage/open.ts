@@ -5,12 +5,7 @@
 import { BackpackError } from '../base/errors.ts';
 import { FsStorage } from './fs.ts';
 import type { Storage } from './storage.ts';
-
-/** A rate that all threads share: see base/rate-limiter.ts. */
-export interface SharedRate {
-  readonly bytesPerSecond: number;
-  readonly state: SharedArrayBuffer;
-}
+import type { StorageLimits } from './throttle.ts';
 
 /** How an S3 bucket is reached, beyond what the AWS environment says. */
 export interface S3Options {
@@ -38,7 +33,7 @@ export interface StorageSpec {
   /** How long nothing may arrive before a call fails, ms. */
   readonly timeoutMs?: number;
   /** Limits on what is sent and received, all threads together. */
-  readonly limits?: { readonly upload?: SharedRate; readonly download?: SharedRate };
+  readonly limits?: StorageLimits;
   readonly s3?: S3Options;
   /** Address (`file://` or `node:` resolvable) of the module that opens locations of a scheme: {@link StorageModule}. */
   readonly modules?: Readonly<Record<string, string>>;
@@ -66,6 +61,13 @@ export function schemeOf(location: string): string | undefined {
  * @throws BackpackError BP_LOCATION for a kind of location this version does not know
  */
 export async function openStorage(spec: StorageSpec): Promise<Storage> {
+  const storage = await openUnlimited(spec);
+  if (spec.limits === undefined) return storage;
+  const { ThrottleStorage } = await import('./throttle.ts');
+  return new ThrottleStorage(storage, spec.limits);
+}
+
+async function openUnlimited(spec: StorageSpec): Promise<Storage> {
   const scheme = schemeOf(spec.location);
   if (scheme === undefined) return new FsStorage(spec.location);
   const module = spec.modules?.[scheme];
@@ -97,7 +99,8 @@ async function openModule(scheme: string, address: string, spec: StorageSpec): P
   }
   if (typeof module.openStorage !== 'function')
     throw moduleError(scheme, 'does not export openStorage', undefined);
-  return module.openStorage(spec);
+  const { RetryStorage } = await import('./retry.ts');
+  return new RetryStorage(await module.openStorage(spec), { forMs: spec.timeoutMs ?? 60_000 });
 }
 
 function moduleError(scheme: string, problem: string, cause: unknown): BackpackError {

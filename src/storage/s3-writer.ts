@@ -4,7 +4,6 @@
  */
 import { createHash } from 'node:crypto';
 import type { CompletedPart } from '@aws-sdk/client-s3';
-import { isBackpackError } from '../base/errors.ts';
 import type { ObjectName } from './object-name.ts';
 import { isUnsure } from './retry.ts';
 import type { S3Requests } from './s3-client.ts';
@@ -61,6 +60,8 @@ export interface WriterHome {
   /** Whether the bucket is known to honour `If-None-Match`. */
   readonly isConditional: boolean;
   stat(name: ObjectName, options: { signal: AbortSignal | undefined }): Promise<ObjectInfo | undefined>;
+  /** One attempt to look at an object. */
+  head(name: ObjectName, signal: AbortSignal | undefined): Promise<ObjectInfo | undefined>;
   putOnce(name: ObjectName, bytes: Uint8Array, signal: AbortSignal | undefined): Promise<ObjectInfo>;
 }
 
@@ -133,6 +134,7 @@ export class S3Writer implements ObjectWriter {
         throw exists(this.#home.requests.location, this.#name);
       const info = await this.#complete();
       this.#uploadId = undefined;
+      this.#home.slots.giveBack(this.#part);
       return info;
     } catch (error) {
       await this.abort();
@@ -252,12 +254,7 @@ export class S3Writer implements ObjectWriter {
   }
 
   async #found(): Promise<ObjectInfo | undefined> {
-    try {
-      const info = await this.#home.stat(this.#name, { signal: this.#signal });
-      return info?.sizeBytes === this.#sizeBytes ? info : undefined;
-    } catch (error) {
-      if (isBackpackError(error)) return undefined;
-      throw error;
-    }
+    const info = await this.#home.head(this.#name, this.#signal);
+    return info?.sizeBytes === this.#sizeBytes ? info : undefined;
   }
 }

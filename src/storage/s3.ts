@@ -73,6 +73,7 @@ export class S3Storage implements Storage {
         },
         writeOptions: (of) => this.#writeOptions(of),
         stat: (of, options) => this.stat(of, options),
+        head: (of, by) => this.#head(of, by),
         putOnce: (of, bytes, by) => this.#putOnce(of, bytes, by),
       },
       name,
@@ -83,7 +84,7 @@ export class S3Storage implements Storage {
   async get(name: ObjectName, options: GetOptions = {}): Promise<Uint8Array> {
     checkObjectName(name);
     const { range, into, signal } = options;
-    if (range === undefined) return this.#getWhole(name, into, signal);
+    if (range === undefined) return this.#requests.retry(signal, () => this.#readWhole(name, into, signal));
     if (range.length === 0) {
       const info = await this.stat(name, { signal });
       if (info === undefined) throw notFound(this.location, name);
@@ -98,17 +99,20 @@ export class S3Storage implements Storage {
 
   async stat(name: ObjectName, { signal }: CallOptions = {}): Promise<ObjectInfo | undefined> {
     checkObjectName(name);
+    return this.#requests.retry(signal, () => this.#head(name, signal));
+  }
+
+  /** One attempt: what is tried again as a part of something larger must not be tried again by itself. */
+  async #head(name: ObjectName, signal: AbortSignal | undefined): Promise<ObjectInfo | undefined> {
     const { bucket, sdk } = this.#requests;
     const input = { Bucket: bucket, Key: this.#requests.key(name) };
-    return this.#requests.retry(signal, async () => {
-      try {
-        const found = await this.#requests.send(new sdk.HeadObjectCommand(input), name, signal);
-        return { name, sizeBytes: found.ContentLength ?? 0, timeMs: seconds(found.LastModified) };
-      } catch (error) {
-        if (isBackpackError(error) && error.code === 'BP_OBJECT_MISSING') return undefined;
-        throw error;
-      }
-    });
+    try {
+      const found = await this.#requests.send(new sdk.HeadObjectCommand(input), name, signal);
+      return { name, sizeBytes: found.ContentLength ?? 0, timeMs: seconds(found.LastModified) };
+    } catch (error) {
+      if (isBackpackError(error) && error.code === 'BP_OBJECT_MISSING') return undefined;
+      throw error;
+    }
   }
 
   async *list(prefix: string, options: ListOptions = {}): AsyncIterable<ObjectInfo> {
@@ -141,7 +145,9 @@ export class S3Storage implements Storage {
           throw brokenConnection(this.location, prefix, 'a listing is out of order');
         }
         last = name;
-        if (isObjectName(name)) yield { name, sizeBytes: Size, timeMs: seconds(LastModified) };
+        if (!isObjectName(name)) continue;
+        throwIfCanceled(signal);
+        yield { name, sizeBytes: Size, timeMs: seconds(LastModified) };
       }
       token = page.IsTruncated === true ? page.NextContinuationToken : undefined;
     } while (token !== undefined);
@@ -205,7 +211,7 @@ export class S3Storage implements Storage {
     let unsure = false;
     return this.#requests.retry(signal, async () => {
       try {
-        if (this.#conditional !== 'atomic' && (await this.stat(name, { signal })) !== undefined)
+        if (this.#conditional !== 'atomic' && (await this.#head(name, signal)) !== undefined)
           throw exists(this.location, name);
         const info = await this.#putConditionally(name, bytes, signal);
         if (this.#conditional === 'unknown') await this.#probe(name, bytes, signal);
@@ -301,29 +307,28 @@ export class S3Storage implements Storage {
     bytes: Uint8Array,
     signal: AbortSignal | undefined,
   ): Promise<ObjectInfo | undefined> {
-    const info = await this.stat(name, { signal });
+    const info = await this.#head(name, signal);
     if (info?.sizeBytes !== bytes.byteLength) return undefined;
-    return Buffer.compare(await this.get(name, { signal }), bytes) === 0 ? info : undefined;
+    return Buffer.compare(await this.#readWhole(name, undefined, signal), bytes) === 0 ? info : undefined;
   }
 
-  async #getWhole(
+  /** One attempt to read a whole object. */
+  async #readWhole(
     name: ObjectName,
     into: Uint8Array | undefined,
     signal: AbortSignal | undefined,
   ): Promise<Uint8Array> {
     const { bucket, sdk } = this.#requests;
     const input = { Bucket: bucket, Key: this.#requests.key(name) };
-    return this.#requests.retry(signal, async () => {
-      const answer = await this.#requests.send(new sdk.GetObjectCommand(input), name, signal);
-      const length = answer.ContentLength ?? -1;
-      if (length < 0 || length > wholeMax) {
-        (answer.Body as unknown as { destroy(): void }).destroy();
-        throw shortRead(this.location, name, wholeMax, length);
-      }
-      const bytes = into?.subarray(0, length) ?? Buffer.allocUnsafeSlow(length);
-      await this.#fill(name, answer.Body, bytes, 0, signal);
-      return bytes;
-    });
+    const answer = await this.#requests.send(new sdk.GetObjectCommand(input), name, signal);
+    const length = answer.ContentLength ?? -1;
+    if (length < 0 || length > wholeMax) {
+      (answer.Body as unknown as { destroy(): void }).destroy();
+      throw shortRead(this.location, name, wholeMax, length);
+    }
+    const bytes = into?.subarray(0, length) ?? Buffer.allocUnsafeSlow(length);
+    await this.#fill(name, answer.Body, bytes, 0, signal);
+    return bytes;
   }
 
   /** Reads a range; after a broken connection only what is missing is asked for again. */

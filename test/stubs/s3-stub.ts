@@ -93,7 +93,7 @@ export class S3Stub {
     const answer = this.#answer(seen, request, body);
     if (fault === 'applied-500') return fail(response, 500, 'InternalError');
     if (fault === 'applied-reset') return void request.socket.destroy();
-    if (fault === 'bad-xml' && answer.type === 'application/xml')
+    if (fault === 'bad-xml' && answer.status === 200 && answer.type === 'application/xml')
       return send(response, 200, answer.body.subarray(0, answer.body.byteLength / 2), answer.headers);
     if (fault === 'slow') return drip(response, answer);
     if ((fault === 'short-body' || fault === 'reset-body') && answer.body.byteLength > 1) {
