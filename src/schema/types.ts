@@ -234,6 +234,7 @@ export interface Config {
   readonly key?: string;
   /** Access key file for `tcp://` and `tls://`. */
   readonly accessKey?: string;
+  readonly cache?: boolean;
   readonly s3?: {
     readonly endpoint?: string;
     readonly region?: string;

@@ -1,5 +1,6 @@
 /** The storage contract and the storages that come with the program. */
 
+export { type CacheLimits, CacheStorage } from './cache.ts';
 export { ForwardStorage } from './forward.ts';
 export { FsStorage } from './fs.ts';
 export { MemoryStorage } from './memory.ts';

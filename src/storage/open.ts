@@ -35,6 +35,8 @@ export interface StorageSpec {
   /** Limits on what is sent and received, all threads together. */
   readonly limits?: StorageLimits;
   readonly s3?: S3Options;
+  /** Folder for copies of small objects that never change: see cache.ts. */
+  readonly cacheFolder?: string;
   /** Address (`file://` or `node:` resolvable) of the module that opens locations of a scheme: {@link StorageModule}. */
   readonly modules?: Readonly<Record<string, string>>;
   /** Options for those modules, by scheme; plain data. */
@@ -61,10 +63,16 @@ export function schemeOf(location: string): string | undefined {
  * @throws BackpackError BP_LOCATION for a kind of location this version does not know
  */
 export async function openStorage(spec: StorageSpec): Promise<Storage> {
-  const storage = await openUnlimited(spec);
-  if (spec.limits === undefined) return storage;
-  const { ThrottleStorage } = await import('./throttle.ts');
-  return new ThrottleStorage(storage, spec.limits);
+  let storage = await openUnlimited(spec);
+  if (spec.limits !== undefined) {
+    const { ThrottleStorage } = await import('./throttle.ts');
+    storage = new ThrottleStorage(storage, spec.limits);
+  }
+  if (spec.cacheFolder !== undefined) {
+    const { CacheStorage } = await import('./cache.ts');
+    storage = new CacheStorage(storage, spec.cacheFolder);
+  }
+  return storage;
 }
 
 async function openUnlimited(spec: StorageSpec): Promise<Storage> {

@@ -2,6 +2,7 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { createRateLimit } from '../../src/base/rate-limiter.ts';
+import { CacheStorage } from '../../src/storage/cache.ts';
 import {
   type FaultKind,
   type StorageFactory,
@@ -78,6 +79,7 @@ describe.each<[string, StorageFactory, boolean]>([
     ),
     false,
   ],
+  ['cache', wrapped((inner) => new CacheStorage(inner, temporaryFolder())), false],
   ['timeout', wrapped((inner) => new TimeoutStorage(inner, 10_000)), false],
   ['retry', retrying, true],
 ])('%s', (_name, factory, faults) => {

@@ -1,8 +1,11 @@
 /** What wrappers add: when they try again, how long they wait, how fast they go, what they refuse. */
+import { mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { BackpackError, type Retry } from '../../../src/base/errors.ts';
 import { createRateLimit } from '../../../src/base/rate-limiter.ts';
 import {
+  CacheStorage,
   ForwardStorage,
   MemoryStorage,
   ReadOnlyStorage,
@@ -11,7 +14,7 @@ import {
   TimeoutStorage,
 } from '../../../src/storage/index.ts';
 import { retrying } from '../../../src/storage/retry.ts';
-import { codeOfAsync } from '../support.ts';
+import { codeOfAsync, temporaryFolder } from '../support.ts';
 
 const index = (n: number): string => `index/019b76daa8${n.toString(16).padStart(30, '0')}.bpk`;
 const failure = (retry: Retry): BackpackError =>
@@ -112,5 +115,74 @@ describe('read-only', () => {
       expect(await codeOfAsync(call as () => Promise<unknown>)).toBe('BP_STORAGE_DENIED');
     expect(Buffer.from(await storage.get(index(1))).toString()).toBe('x');
     expect([...inner.objects.keys()]).toEqual([index(1)]);
+  });
+});
+
+describe('cache', () => {
+  const snapshot = 'snapshots/20260101T000000Z-019b76daa8000000000000000000000000000001.bpk';
+
+  /** Counts what is asked of the storage. */
+  class Counting extends ForwardStorage {
+    reads = 0;
+    override get(...args: Parameters<ForwardStorage['get']>): Promise<Uint8Array> {
+      this.reads += 1;
+      return super.get(...args);
+    }
+  }
+
+  async function setup(limits = {}): Promise<{ inner: Counting; folder: string; cache: () => CacheStorage }> {
+    const inner = new Counting(new MemoryStorage());
+    await inner.put(snapshot, Buffer.from('0123456789'));
+    await inner.put(index(1), Buffer.from('not kept'));
+    const folder = join(temporaryFolder(), 'a', 'b');
+    return { inner, folder, cache: () => new CacheStorage(inner, folder, limits) };
+  }
+
+  it('asks for a snapshot once, for other objects each time', async () => {
+    const { inner, cache } = await setup();
+    for (let i = 0; i < 3; i += 1) {
+      const found = await cache().get(snapshot, { range: { offset: 2, length: 3 } });
+      expect(Buffer.from(found).toString()).toBe('234');
+    }
+    expect(inner.reads).toBe(1);
+    await cache().get(index(1));
+    await cache().get(index(1));
+    expect(inner.reads).toBe(3);
+  });
+
+  it('a copy that was changed or cut is asked for again', async () => {
+    const { inner, folder, cache } = await setup();
+    await cache().get(snapshot);
+    const path = join(folder, snapshot.replace('/', '+'));
+    const good = readFileSync(path);
+    for (const bad of [good.subarray(0, 20), good.subarray(0, -1), Buffer.concat([good, Buffer.from('x')])]) {
+      writeFileSync(path, bad);
+      expect(Buffer.from(await cache().get(snapshot)).toString()).toBe('0123456789');
+    }
+    expect(inner.reads).toBe(4);
+  });
+
+  it('keeps nothing that is too long, and no more than its room', async () => {
+    const small = await setup({ objectMax: 5 });
+    await small.cache().get(snapshot);
+    await small.cache().get(snapshot);
+    expect(small.inner.reads).toBe(2);
+    const { inner, folder, cache } = await setup({ totalMax: 100 });
+    for (let i = 2; i < 6; i += 1) {
+      const name = snapshot.replace(/1\.bpk$/, `${i}.bpk`);
+      await inner.put(name, Buffer.from('0123456789'));
+      await cache().get(name);
+    }
+    expect(readdirSync(folder).length).toBeLessThanOrEqual(2);
+  });
+
+  it('does without a folder that is a link to elsewhere', async () => {
+    const { inner, folder } = await setup();
+    const elsewhere = temporaryFolder();
+    mkdirSync(join(folder, '..'), { recursive: true });
+    symlinkSync(elsewhere, folder);
+    const cache = new CacheStorage(inner, folder);
+    expect(Buffer.from(await cache.get(snapshot)).toString()).toBe('0123456789');
+    expect(readdirSync(elsewhere)).toEqual([]);
   });
 });
