@@ -125,6 +125,7 @@ describe('storage test', () => {
   it('passes on an empty prefix and leaves nothing; touches nothing where something is', async () => {
     const said = await good('backpack storage test s3://bucket/new');
     expect(said).toMatch(/^\d\d cases passed, 0 failed/);
+    expect(said).toContain('exclusive creation: atomic');
     expect([...stub.objects.keys()]).toEqual([]);
     await good('backpack init');
     const before = [...stub.objects.keys()].sort();
