@@ -24,6 +24,9 @@ export interface CommonOptions {
   readonly repo?: string;
   readonly key?: string;
   readonly config?: string;
+  readonly accessKey?: string;
+  readonly tls?: string;
+  readonly tlsFingerprint?: string;
   readonly json?: boolean;
   readonly quiet?: boolean;
   readonly verbose?: boolean;

@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { BackpackError } from '../base/errors.ts';
 import type { CommonOptions, Context } from './context.ts';
+import { addServe } from './serve-program.ts';
 
 /** Gets the exit code of the command that ran. */
 export type SetExitCode = (code: number) => void;
@@ -9,7 +10,13 @@ export type SetExitCode = (code: number) => void;
 /** Options that every command has. */
 function common(command: Command): Command {
   return command
-    .option('-r, --repo <location>', 'folder of the repository (BACKPACK_REPOSITORY)')
+    .option(
+      '-r, --repo <location>',
+      'folder of the repository, or tcp://HOST:PORT/NAME (BACKPACK_REPOSITORY)',
+    )
+    .option('--access-key <file>', 'access key file of a server (BACKPACK_ACCESS_KEY_FILE)')
+    .option('--tls <file>', 'own key, certificate and authority for tls:// (BACKPACK_TLS_FILE)')
+    .option('--tls-fingerprint <sha256>', 'certificate of the server (BACKPACK_TLS_FINGERPRINT)')
     .option('--key <file>', 'key file (BACKPACK_KEY_FILE); default: the one in your config folder')
     .option('--config <file>', 'config file (BACKPACK_CONFIG)')
     .option('--json', 'print typed lines of JSON on stdout, nothing else')
@@ -87,6 +94,8 @@ export function buildProgram(context: Context, version: string, done: SetExitCod
       const { check } = await import('./commands/check.ts');
       done(await check(context, options));
     });
+
+  addServe(program, context, done);
 
   const config = program.command('config').description('show the settings');
   common(config.command('show'))

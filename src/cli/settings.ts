@@ -61,7 +61,19 @@ export function readSettings(context: Context, options: CommonOptions, set?: Con
     location: { ...location, value: absolute(location.value) },
     key: key && { ...key, value: resolve(context.cwd, key.value) },
     threads: threadsOf(context, config, configPath),
-    spec: { location: absolute(location.value) },
+    spec: { location: absolute(location.value), app: context.app, ...remoteOf(context, options) },
+  };
+}
+
+/** How a server is reached. */
+function remoteOf(context: Context, options: CommonOptions): Partial<StorageSpec> {
+  const accessKey = options.accessKey ?? context.env['BACKPACK_ACCESS_KEY_FILE'];
+  const tlsFile = options.tls ?? context.env['BACKPACK_TLS_FILE'];
+  const tlsFingerprint = options.tlsFingerprint ?? context.env['BACKPACK_TLS_FINGERPRINT'];
+  return {
+    ...(accessKey ? { accessKey: resolve(context.cwd, expandHome(accessKey)) } : {}),
+    ...(tlsFile ? { tlsFile: resolve(context.cwd, expandHome(tlsFile)) } : {}),
+    ...(tlsFingerprint ? { tlsFingerprint } : {}),
   };
 }
 
