@@ -39,7 +39,8 @@ async function serve(root, ...more) {
   const { location } = JSON.parse(line.split('\n')[0]);
   const ended = new Promise((resolve) => child.once('exit', resolve));
   const memory = (field) =>
-    Number(new RegExp(`${field}:\\s+(\\d+)`).exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))[1]) / 1024;
+    Number(new RegExp(`${field}:\\s+(\\d+)`).exec(readFileSync(`/proc/${child.pid}/status`, 'utf8'))[1]) /
+    1024;
   return {
     location,
     port: Number(location.split(':')[2]),
@@ -96,7 +97,9 @@ async function speed() {
       const [local, tcp] = [median(times.local[verb]), median(times.tcp[verb])];
       const all = (list) => list.map((value) => value.toFixed(1)).join(' ');
       const percent = Math.round((100 * local) / tcp);
-      say(`${name}, ${verb}: local ${local.toFixed(2)} s (${all(times.local[verb])}), tcp ${tcp.toFixed(2)} s (${all(times.tcp[verb])}): ${percent} %`);
+      say(
+        `${name}, ${verb}: local ${local.toFixed(2)} s (${all(times.local[verb])}), tcp ${tcp.toFixed(2)} s (${all(times.tcp[verb])}): ${percent} %`,
+      );
     }
   }
   say(`server: at most ${Math.round(server.peakMB())} MB`);
@@ -124,7 +127,7 @@ async function slow() {
     sockets.add(socket);
     const hello = Buffer.concat([Buffer.from('BACKPACK-WIRE\n'), Buffer.alloc(114, 1)]);
     let at = 0;
-    const timer = kind === 1 ? setInterval(() => socket.write(hello.subarray(at, (at += 1))), 1000) : undefined;
+    const timer = kind === 1 ? setInterval(() => socket.write(hello.subarray(at, ++at)), 1000) : undefined;
     if (kind === 2) socket.on('connect', () => socket.write('GET / HTTP/1.1\r\n'));
     socket.on('error', () => {});
     socket.on('close', () => {
@@ -143,7 +146,10 @@ async function slow() {
       ['init', `${server.location}/${repo}`, '--key', `${key}-${repo}`],
       ['backup', source, '--repo', `${server.location}/${repo}`, '--key', `${key}-${repo}`],
     ]) {
-      const child = spawn(process.execPath, [main, ...args, '-q'], { env, stdio: ['ignore', 'ignore', 'inherit'] });
+      const child = spawn(process.execPath, [main, ...args, '-q'], {
+        env,
+        stdio: ['ignore', 'ignore', 'inherit'],
+      });
       const started = process.hrtime.bigint();
       const code = await new Promise((resolve) => child.once('exit', resolve));
       if (code !== 0) throw new Error(`${args[0]} ended with ${code}`);
@@ -154,7 +160,9 @@ async function slow() {
   ended = true;
   for (const socket of sockets) socket.destroy();
   const ratio = median(beside) / median(alone);
-  say(`${peers} slow peers (${dropped} dropped and back): backup alone ${median(alone).toFixed(2)} s, beside them ${median(beside).toFixed(2)} s: ${ratio.toFixed(2)}x`);
+  say(
+    `${peers} slow peers (${dropped} dropped and back): backup alone ${median(alone).toFixed(2)} s, beside them ${median(beside).toFixed(2)} s: ${ratio.toFixed(2)}x`,
+  );
   say(`server: at most ${Math.round(server.peakMB())} MB`);
   await server.stop();
 }
@@ -225,7 +233,9 @@ async function cut() {
     const recover = join(repo, 'recover/recover.js');
     if (code === 0) {
       const to = join(base, 'out');
-      execFileSync(process.execPath, [recover, '--key', key, '--repo', repo, 'restore', '--to', to], { stdio: 'ignore' });
+      execFileSync(process.execPath, [recover, '--key', key, '--repo', repo, 'restore', '--to', to], {
+        stdio: 'ignore',
+      });
       execFileSync('cmp', [source, join(to, source.slice(1))]);
       rmSync(to, { recursive: true });
       outcome.complete += 1;
@@ -236,7 +246,9 @@ async function cut() {
     }
     rmSync(repo, { recursive: true, force: true });
   }
-  say(`seed ${seed}: ${proxy.cuts()} cuts; ${outcome.complete} backups complete and exact, ${outcome.clear} ended with a clear error, ${outcome.wrong} otherwise`);
+  say(
+    `seed ${seed}: ${proxy.cuts()} cuts; ${outcome.complete} backups complete and exact, ${outcome.clear} ended with a clear error, ${outcome.wrong} otherwise`,
+  );
   proxy.server.close();
   await server.stop();
   if (outcome.wrong > 0) process.exitCode = 1;

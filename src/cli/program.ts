@@ -1,5 +1,5 @@
 /** The command table: what the commands are called and which options they have. What they do is imported when used. */
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { BackpackError } from '../base/errors.ts';
 import type { CommonOptions, Context } from './context.ts';
 import { addServe } from './serve-program.ts';
@@ -10,19 +10,34 @@ export type SetExitCode = (code: number) => void;
 /** Options that every command has. */
 function common(command: Command): Command {
   return command
-    .option(
-      '-r, --repo <location>',
-      'folder of the repository, or tcp://HOST:PORT/NAME (BACKPACK_REPOSITORY)',
-    )
-    .option('--access-key <file>', 'access key file of a server (BACKPACK_ACCESS_KEY_FILE)')
-    .option('--tls <file>', 'own key, certificate and authority for tls:// (BACKPACK_TLS_FILE)')
-    .option('--tls-fingerprint <sha256>', 'certificate of the server (BACKPACK_TLS_FINGERPRINT)')
+    .option('-r, --repo <location>', 'folder of the repository (BACKPACK_REPOSITORY)')
     .option('--key <file>', 'key file (BACKPACK_KEY_FILE); default: the one in your config folder')
     .option('--config <file>', 'config file (BACKPACK_CONFIG)')
     .option('--json', 'print typed lines of JSON on stdout, nothing else')
     .option('-q, --quiet', 'print results, problems and errors only')
-    .option('-v, --verbose', 'name every problem, however many there are');
+    .option('-v, --verbose', 'name every problem, however many there are')
+    .addOption(elsewhere('--s3-endpoint <url>'))
+    .addOption(elsewhere('--access-key <file>'))
+    .addOption(elsewhere('--tls <file>'))
+    .addOption(elsewhere('--tls-fingerprint <sha256>'))
+    .addOption(elsewhere('--connections <n>'))
+    .addOption(elsewhere('--timeout <seconds>'));
 }
+
+/** An option for storages elsewhere: the help of the program explains them once. */
+function elsewhere(flags: string): Option {
+  return new Option(flags).hideHelp();
+}
+
+const elsewhereHelp = `
+Every command that takes --repo also takes, for storages elsewhere:
+  --s3-endpoint <url>    S3 server that is not AWS (AWS_ENDPOINT_URL)
+  --access-key <file>    access key for a server (BACKPACK_ACCESS_KEY_FILE)
+  --tls <file>           own certificate for tls:// (BACKPACK_TLS_FILE)
+  --tls-fingerprint <h>  certificate of the server (BACKPACK_TLS_FINGERPRINT)
+  --connections <n>      connections of each thread (BACKPACK_CONNECTIONS)
+  --timeout <seconds>    how long to wait for a silent server (BACKPACK_TIMEOUT)
+`;
 
 /** Builds the program. */
 export function buildProgram(context: Context, version: string, done: SetExitCode): Command {
@@ -108,7 +123,7 @@ export function buildProgram(context: Context, version: string, done: SetExitCod
 
   program.addHelpText(
     'after',
-    `
+    `${elsewhereHelp}
 Examples:
   backpack init /mnt/usb/backup
   backpack backup ~/Documents --repo /mnt/usb/backup

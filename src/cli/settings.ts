@@ -11,6 +11,7 @@ import type { Config, ConfigSet } from '../schema/index.ts';
 import { openStorage, type StorageSpec } from '../storage/open.ts';
 import type { Storage } from '../storage/storage.ts';
 import type { CommonOptions, Context } from './context.ts';
+import { storageSpec } from './storage-settings.ts';
 
 /** What was found. */
 export interface Settings {
@@ -61,19 +62,7 @@ export function readSettings(context: Context, options: CommonOptions, set?: Con
     location: { ...location, value: absolute(location.value) },
     key: key && { ...key, value: resolve(context.cwd, key.value) },
     threads: threadsOf(context, config, configPath),
-    spec: { location: absolute(location.value), app: context.app, ...remoteOf(context, options) },
-  };
-}
-
-/** How a server is reached. */
-function remoteOf(context: Context, options: CommonOptions): Partial<StorageSpec> {
-  const accessKey = options.accessKey ?? context.env['BACKPACK_ACCESS_KEY_FILE'];
-  const tlsFile = options.tls ?? context.env['BACKPACK_TLS_FILE'];
-  const tlsFingerprint = options.tlsFingerprint ?? context.env['BACKPACK_TLS_FINGERPRINT'];
-  return {
-    ...(accessKey ? { accessKey: resolve(context.cwd, expandHome(accessKey)) } : {}),
-    ...(tlsFile ? { tlsFile: resolve(context.cwd, expandHome(tlsFile)) } : {}),
-    ...(tlsFingerprint ? { tlsFingerprint } : {}),
+    spec: storageSpec(context, options, config, absolute(location.value)),
   };
 }
 

@@ -39,9 +39,8 @@ export async function sendListing(
     credit += 1;
     wake?.();
   };
-  for await (const { name, sizeBytes, timeMs } of storage.list(prefix)) {
+  for await (const { name, sizeBytes, timeMs } of storage.list(prefix, { after })) {
     if (connection.closed) return;
-    if (after !== undefined && name <= after) continue;
     items.push([name, sizeBytes, timeMs]);
     bytes += name.length + 40;
     if (bytes < partBytes) continue;

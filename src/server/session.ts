@@ -152,8 +152,7 @@ export class Session {
     this.#served = served;
     this.#shared.log('opened', { peer: this.peer, user: this.account.user, repository, app });
     const { role } = this.account;
-    const { exclusivePut } = this.#served.storage.capabilities;
-    this.connection.send(frameType.opened, 0, [formatMessage({ role, exclusivePut, timeMs: Date.now() })]);
+    this.connection.send(frameType.opened, 0, [formatMessage({ role, timeMs: Date.now() })]);
   }
 
   #begin(frame: Frame, served: Served): void | Promise<void> {

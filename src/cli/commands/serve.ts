@@ -95,7 +95,7 @@ function rootOf(context: Context, options: ServeOptions): string {
 /** The repository's folder, which is made by the first write. */
 async function openRepository(root: string, repository: string): Promise<FsStorage> {
   const storage = new FsStorage(join(root, repository));
-  await storage.sweepTemporary(Date.now());
+  await storage.sweep(Date.now());
   return storage;
 }
 

@@ -5,28 +5,15 @@ import { accessFileMax, parseAccessKey } from '../../net/access-key.ts';
 import type { AccessKey } from '../../net/handshake.ts';
 import { readPem } from '../../net/pem.ts';
 import { dial, type TlsOptions } from '../../net/transport.ts';
+import type { StorageSpec } from '../open.ts';
 import { parseRemoteLocation } from './location.ts';
 import { RemoteStorage } from './remote.ts';
 
-/** How a server is reached: plain data, so that it can be given to a worker thread. */
-export interface RemoteSpec {
-  readonly location: string;
-  /** Path of the access key file. */
-  readonly accessKey?: string;
-  /** Path of a PEM file: own certificate and key, then who may have signed the server's. */
-  readonly tlsFile?: string;
-  /** SHA-256 of the server's certificate, 64 hex digits; then nobody has to have signed it. */
-  readonly tlsFingerprint?: string;
-  readonly connections?: number;
-  readonly timeoutMs?: number;
-  readonly app?: string;
-}
-
 /** @throws BackpackError BP_LOCATION, BP_ACCESS_KEY, BP_TLS */
-export function openRemote(spec: RemoteSpec): RemoteStorage {
+export function openRemote(spec: StorageSpec): RemoteStorage {
   const { tls, host, port, repository } = parseRemoteLocation(spec.location);
   const options = tls ? tlsOptions(spec) : undefined;
-  const access = spec.accessKey === undefined ? undefined : readAccessKey(spec.accessKey);
+  const access = spec.accessKeyFile === undefined ? undefined : readAccessKey(spec.accessKeyFile);
   const { connections, timeoutMs, app } = spec;
   return new RemoteStorage({
     location: `${tls ? 'tls' : 'tcp'}://${host.includes(':') ? `[${host}]` : host}:${port}/${repository}`,
@@ -39,7 +26,7 @@ export function openRemote(spec: RemoteSpec): RemoteStorage {
   });
 }
 
-function tlsOptions(spec: RemoteSpec): TlsOptions {
+function tlsOptions(spec: StorageSpec): TlsOptions {
   const pem = spec.tlsFile === undefined ? {} : readPem(readSecret(spec.tlsFile, 256 * 1024));
   const fingerprint = spec.tlsFingerprint?.replaceAll(':', '').toLowerCase();
   return { ...pem, ...(fingerprint === undefined ? {} : { fingerprints: [fingerprint] }) };

@@ -11,7 +11,7 @@ import { ContentHash } from '../../net/content-hash.ts';
 import { type Frame, frameType, protocolError } from '../../net/frame.ts';
 import { formatMessage, type Message, parseMessage, parseOffset } from '../../net/messages.ts';
 import type { ObjectInfo, ObjectWriter } from '../storage.ts';
-import { exists, finished } from '../storage-errors.ts';
+import { canceled, exists, finished } from '../storage-errors.ts';
 import { type ChunkPool, chunkBytes } from './chunk-pool.ts';
 import { infoOf } from './info.ts';
 import type { Line, Link, Request } from './link.ts';
@@ -32,6 +32,7 @@ export interface UploadOptions {
   readonly replace: boolean;
   /** An object of up to this length is kept whole until it is acknowledged. */
   readonly keepBytes: number;
+  readonly signal: AbortSignal | undefined;
 }
 
 interface Chunk {
@@ -70,6 +71,7 @@ export class RemoteUpload implements ObjectWriter, Request {
     this.#o = options;
     this.#hash = options.name.endsWith('.bpk') ? undefined : new ContentHash();
     this.#timer = setInterval(() => this.#o.link.ping(), pingMs).unref();
+    options.signal?.addEventListener('abort', this.#cancel);
     options.link.run(this);
   }
 
@@ -140,10 +142,16 @@ export class RemoteUpload implements ObjectWriter, Request {
 
   fail(error: BackpackError): void {
     const { location, name } = this.#o;
-    const known = error.code === 'BP_OBJECT_EXISTS' ? exists(location, name) : error.with({ object: name });
+    const told = error.kind === 'canceled' ? error : error.with({ object: name });
+    const known = error.code === 'BP_OBJECT_EXISTS' ? exists(location, name) : told;
     this.#finish(known);
     this.#result?.reject(known);
   }
+
+  readonly #cancel = (): void => {
+    this.#o.link.drop(this);
+    this.fail(canceled(this.#o.signal!));
+  };
 
   #mayWrite(): void {
     if (this.#over instanceof BackpackError) throw this.#over;
@@ -248,6 +256,7 @@ export class RemoteUpload implements ObjectWriter, Request {
   #finish(how: BackpackError | 'committed' | 'aborted'): void {
     this.#over = how;
     clearInterval(this.#timer);
+    this.#o.signal?.removeEventListener('abort', this.#cancel);
     // After a failure bytes may still wait in a connection: those chunks are left to the collector.
     if (how === 'committed') for (const chunk of this.#chunks) this.#o.pool.giveBack(chunk.bytes);
     this.#chunks = [];

@@ -2,15 +2,25 @@
  * A repository on a Backpack server: the storage contract over the protocol of docs/protocol.md. Each thread has a
  * storage of its own, with connections of its own.
  */
-import { MiB } from '../../base/limits.ts';
+import { containerMax, MiB } from '../../base/limits.ts';
 import { frameType } from '../../net/frame.ts';
 import type { AccessKey } from '../../net/handshake.ts';
 import type { Channel } from '../../net/transport.ts';
 import { checkObjectName, isReplaceable, type ObjectName } from '../object-name.ts';
-import type { ByteRange, ObjectInfo, ObjectWriter, Storage, StorageCapabilities } from '../storage.ts';
+import type {
+  CallOptions,
+  GetOptions,
+  ListOptions,
+  ObjectInfo,
+  ObjectWriter,
+  PutOptions,
+  Storage,
+  StorageCapabilities,
+} from '../storage.ts';
+import { canceled, throwIfCanceled } from '../storage-errors.ts';
 import { ChunkPool } from './chunk-pool.ts';
 import { infoOf } from './info.ts';
-import { Link } from './link.ts';
+import { Link, type Request } from './link.ts';
 import { RemoteUpload } from './remote-upload.ts';
 import { GetRequest, ListRequest, SimpleRequest } from './requests.ts';
 
@@ -37,7 +47,15 @@ export const defaultTimeoutMs = 60_000;
 
 /** See the file's comment. */
 export class RemoteStorage implements Storage {
-  readonly capabilities: StorageCapabilities = { exclusivePut: true, parallelMax: 16 };
+  readonly capabilities: StorageCapabilities = {
+    exclusivePut: 'atomic',
+    listing: 'strong',
+    timestamps: 'storage',
+    retention: false,
+    parallelMax: 16,
+    objectSizeMax: containerMax,
+    partSize: 0,
+  };
   readonly location: string;
   readonly #links: readonly Link[];
   readonly #pool: ChunkPool = new ChunkPool();
@@ -52,67 +70,89 @@ export class RemoteStorage implements Storage {
     this.#links = Array.from({ length: connections }, link);
   }
 
-  async put(
-    name: ObjectName,
-    bytes: Uint8Array,
-    options: { readonly exclusive?: boolean } = {},
-  ): Promise<ObjectInfo> {
+  async put(name: ObjectName, bytes: Uint8Array, options: PutOptions = {}): Promise<ObjectInfo> {
     checkObjectName(name);
-    const writer = this.#upload(name, options.exclusive !== true && isReplaceable(name));
-    await writer.append([bytes]);
-    return writer.commit();
+    throwIfCanceled(options.signal);
+    const writer = this.#upload(name, options.exclusive !== true && isReplaceable(name), options.signal);
+    try {
+      await writer.append([bytes]);
+      return await writer.commit();
+    } finally {
+      await writer.abort();
+    }
   }
 
-  async create(name: ObjectName): Promise<ObjectWriter> {
+  async create(name: ObjectName, { signal }: CallOptions = {}): Promise<ObjectWriter> {
     checkObjectName(name);
-    return this.#upload(name, false);
+    throwIfCanceled(signal);
+    return this.#upload(name, false, signal);
   }
 
-  async get(
-    name: ObjectName,
-    options: { readonly range?: ByteRange; readonly into?: Uint8Array } = {},
-  ): Promise<Uint8Array> {
+  async get(name: ObjectName, { range, into, signal }: GetOptions = {}): Promise<Uint8Array> {
     checkObjectName(name);
-    const request = new GetRequest(name, this.location, options.range, options.into, isReplaceable(name));
-    this.#link().run(request);
-    return request.result;
+    const request = new GetRequest(name, this.location, range, into, isReplaceable(name));
+    return this.#run(request, request.result, signal);
   }
 
-  async stat(name: ObjectName): Promise<ObjectInfo | undefined> {
+  async stat(name: ObjectName, { signal }: CallOptions = {}): Promise<ObjectInfo | undefined> {
     checkObjectName(name);
     const request = new SimpleRequest(frameType.stat, { name });
-    this.#link().run(request);
-    return infoOf(await request.result, name);
+    return infoOf(await this.#run(request, request.result, signal), name);
   }
 
-  async *list(prefix: string): AsyncIterable<ObjectInfo> {
-    const request = new ListRequest(prefix, undefined);
+  async *list(prefix: string, { after, signal }: ListOptions = {}): AsyncIterable<ObjectInfo> {
+    throwIfCanceled(signal);
+    const request = new ListRequest(prefix, after);
     const link = this.#link();
+    const cancel = (): void => request.fail(canceled(signal!));
+    signal?.addEventListener('abort', cancel);
     link.run(request);
     try {
       for (let items = await request.next(); items !== undefined; items = await request.next()) {
         for (const [name, sizeBytes, timeMs] of items) yield { name, sizeBytes, timeMs };
       }
     } finally {
+      signal?.removeEventListener('abort', cancel);
       link.drop(request);
     }
   }
 
-  async delete(name: ObjectName): Promise<void> {
+  async delete(name: ObjectName, { signal }: CallOptions = {}): Promise<void> {
     checkObjectName(name);
     const request = new SimpleRequest(frameType.delete, { name });
-    this.#link().run(request);
-    await request.result;
+    await this.#run(request, request.result, signal);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const link of this.#links) link.close();
   }
 
-  #upload(name: ObjectName, replace: boolean): RemoteUpload {
+  #upload(name: ObjectName, replace: boolean, signal: AbortSignal | undefined): RemoteUpload {
     const { location } = this;
     const link = this.#link();
-    return new RemoteUpload({ link, pool: this.#pool, location, name, replace, keepBytes: this.#keepBytes });
+    const keepBytes = this.#keepBytes;
+    return new RemoteUpload({ link, pool: this.#pool, location, name, replace, keepBytes, signal });
+  }
+
+  /** Runs a request until its end or its signal. */
+  async #run<R>(request: Request, result: Promise<R>, signal: AbortSignal | undefined): Promise<R> {
+    throwIfCanceled(signal);
+    const link = this.#link();
+    if (signal === undefined) {
+      link.run(request);
+      return result;
+    }
+    const cancel = (): void => {
+      link.drop(request);
+      request.fail(canceled(signal));
+    };
+    signal.addEventListener('abort', cancel);
+    try {
+      link.run(request);
+      return await result;
+    } finally {
+      signal.removeEventListener('abort', cancel);
+    }
   }
 
   /** The connection with the fewest requests. */

@@ -123,7 +123,7 @@ export class GetRequest implements Request {
     if (error.code === 'BP_OBJECT_MISSING') this.#reject(notFound(this.#location, this.#name));
     else if (error.code === 'BP_STORAGE_SHORT') {
       this.#reject(shortRead(this.#location, this.#name, this.#range?.length ?? 0, this.#got));
-    } else this.#reject(error.with({ object: this.#name }));
+    } else this.#reject(error.kind === 'canceled' ? error : error.with({ object: this.#name }));
   }
 
   #begins(rest: number): void {

@@ -92,7 +92,7 @@ describe('a bad line', () => {
   });
 
   it('a black hole ends with a clear error in less than twice the timeout', async () => {
-    for (const stallAt of [0, 100, 200, 5000]) {
+    for (const stallAt of [0, 100, 200, 1500]) {
       for (const direction of [0, 1]) {
         const hole: Fault = { stallAt };
         const { code, ms } = await run(() => (direction === 0 ? [hole] : [undefined, hole]), 250);
