@@ -28,6 +28,7 @@ export function storageSpec(
     option ?? (env[variable] === '' ? undefined : env[variable]);
   const fromFile = config.accessKey === undefined ? undefined : expandHome(config.accessKey);
   const accessKey = pick(options.accessKey, 'BACKPACK_ACCESS_KEY_FILE') ?? fromFile;
+  const tls = pick(options.tls, 'BACKPACK_TLS_FILE');
   const connections = pick(options.connections, 'BACKPACK_CONNECTIONS');
   const timeout = pick(options.timeout, 'BACKPACK_TIMEOUT');
   const upload = rate(options.limitUpload, env['BACKPACK_LIMIT_UPLOAD'], config.limits?.uploadRate);
@@ -37,6 +38,9 @@ export function storageSpec(
   return given({
     location,
     accessKeyFile: accessKey && resolve(cwd, accessKey),
+    tlsFile: tls && resolve(cwd, expandHome(tls)),
+    tlsFingerprint: pick(options.tlsFingerprint, 'BACKPACK_TLS_FINGERPRINT'),
+    app: context.app,
     connections:
       connections === undefined ? config.limits?.connections : whole(connections, 'connections', 64),
     timeoutMs: seconds(timeout === undefined ? config.limits?.timeout : whole(timeout, 'seconds', 3600)),
