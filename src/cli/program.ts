@@ -1,5 +1,5 @@
 /** The command table: what the commands are called and which options they have. What they do is imported when used. */
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { BackpackError } from '../base/errors.ts';
 import type { CommonOptions, Context } from './context.ts';
 
@@ -11,6 +11,8 @@ function common(command: Command): Command {
   return command
     .option('-r, --repo <location>', 'folder of the repository (BACKPACK_REPOSITORY)')
     .option('--key <file>', 'key file (BACKPACK_KEY_FILE); default: the one in your config folder')
+    .addOption(new Option('--key-command <command>').hideHelp())
+    .addOption(new Option('--key-fd <n>').hideHelp())
     .option('--config <file>', 'config file (BACKPACK_CONFIG)')
     .option('--json', 'print typed lines of JSON on stdout, nothing else')
     .option('-q, --quiet', 'print results, problems and errors only')
@@ -100,6 +102,10 @@ export function buildProgram(context: Context, version: string, done: SetExitCod
   program.addHelpText(
     'after',
     `
+Instead of --key, every command takes:
+  --key-command <cmd>    shell command that prints the key file (BACKPACK_KEY_COMMAND)
+  --key-fd <n>           descriptor to read the key file from
+
 Examples:
   backpack init /mnt/usb/backup
   backpack backup ~/Documents --repo /mnt/usb/backup

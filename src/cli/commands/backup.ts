@@ -177,10 +177,13 @@ async function openOrMake(
 }
 
 /** Options that a later command needs to find the same repository and key. */
-function locate({ location, key }: Settings, set: ConfigSet | undefined): string {
+function locate({ location, key, keyFrom }: Settings, set: ConfigSet | undefined): string {
   const repo = location.origin === 'option' || (location.origin === 'file' && set?.repository !== undefined);
   const file = key?.origin === 'option' || (key?.origin === 'file' && set?.key !== undefined);
-  return (repo ? ` --repo ${shell(location.value)}` : '') + (file ? ` --key ${shell(key?.value ?? '')}` : '');
+  const command = keyFrom?.source === '--key-command' ? ` --key-command ${shell(keyFrom.value.text)}` : '';
+  return (
+    (repo ? ` --repo ${shell(location.value)}` : '') + (file ? ` --key ${shell(key?.value ?? '')}` : command)
+  );
 }
 
 function firstRun(context: Context, { repository, keyPath }: Opened): string {
