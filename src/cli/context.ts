@@ -32,6 +32,10 @@ export interface CommonOptions {
   readonly keyCommand?: string;
   readonly keyFd?: string;
   readonly config?: string;
+  readonly s3Endpoint?: string;
+  readonly accessKey?: string;
+  readonly connections?: string;
+  readonly timeout?: string;
   readonly json?: boolean;
   readonly quiet?: boolean;
   readonly verbose?: boolean;

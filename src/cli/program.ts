@@ -11,13 +11,36 @@ function common(command: Command): Command {
   return command
     .option('-r, --repo <location>', 'folder of the repository (BACKPACK_REPOSITORY)')
     .option('--key <file>', 'key file (BACKPACK_KEY_FILE); default: the one in your config folder')
-    .addOption(new Option('--key-command <command>').hideHelp())
-    .addOption(new Option('--key-fd <n>').hideHelp())
     .option('--config <file>', 'config file (BACKPACK_CONFIG)')
     .option('--json', 'print typed lines of JSON on stdout, nothing else')
     .option('-q, --quiet', 'print results, problems and errors only')
-    .option('-v, --verbose', 'name every problem, however many there are');
+    .option('-v, --verbose', 'name every problem, however many there are')
+    .addOption(elsewhere('--key-command <command>'))
+    .addOption(elsewhere('--key-fd <n>'))
+    .addOption(elsewhere('--s3-endpoint <url>'))
+    .addOption(elsewhere('--access-key <file>'))
+    .addOption(elsewhere('--connections <n>'))
+    .addOption(elsewhere('--timeout <seconds>'));
 }
+
+/** An option for keys or storages elsewhere: the help of the program explains them once. */
+function elsewhere(flags: string): Option {
+  return new Option(flags).hideHelp();
+}
+
+const keyHelp = `
+Instead of --key, every command takes:
+  --key-command <cmd>    shell command that prints the key file (BACKPACK_KEY_COMMAND)
+  --key-fd <n>           descriptor to read the key file from
+`;
+
+const elsewhereHelp = `
+Every command that takes --repo also takes, for storages elsewhere:
+  --s3-endpoint <url>    S3 server that is not AWS (AWS_ENDPOINT_URL)
+  --access-key <file>    access key for a server (BACKPACK_ACCESS_KEY_FILE)
+  --connections <n>      connections of each thread (BACKPACK_CONNECTIONS)
+  --timeout <seconds>    how long to wait for a silent server (BACKPACK_TIMEOUT)
+`;
 
 /** Builds the program. */
 export function buildProgram(context: Context, version: string, done: SetExitCode): Command {
@@ -101,11 +124,7 @@ export function buildProgram(context: Context, version: string, done: SetExitCod
 
   program.addHelpText(
     'after',
-    `
-Instead of --key, every command takes:
-  --key-command <cmd>    shell command that prints the key file (BACKPACK_KEY_COMMAND)
-  --key-fd <n>           descriptor to read the key file from
-
+    `${keyHelp}${elsewhereHelp}
 Examples:
   backpack init /mnt/usb/backup
   backpack backup ~/Documents --repo /mnt/usb/backup

@@ -14,6 +14,7 @@ import { openStorage, type StorageSpec } from '../storage/open.ts';
 import type { Storage } from '../storage/storage.ts';
 import type { CommonOptions, Context } from './context.ts';
 import { type KeySource, keySource } from './key-source.ts';
+import { storageSpec } from './storage-settings.ts';
 
 /** What was found. */
 export interface Settings {
@@ -77,7 +78,7 @@ export function readSettings(context: Context, options: CommonOptions, set?: Con
     extensions: context.extensions,
     signal: context.signal,
     threads: threadsOf(context, config, configPath),
-    spec: { location: absolute(location.value) },
+    spec: storageSpec(context, options, config, absolute(location.value)),
   };
 }
 

@@ -16,9 +16,19 @@ import {
 import { type FileHandle, link, mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { promisify } from 'node:util';
+import { BackpackError } from '../base/errors.ts';
 import { checkObjectName, isObjectName, isReplaceable, type ObjectName } from './object-name.ts';
-import type { ByteRange, ObjectInfo, ObjectWriter, Storage, StorageCapabilities } from './storage.ts';
-import { exists, finished, fromSystemError, notFound, shortRead } from './storage-errors.ts';
+import type {
+  CallOptions,
+  GetOptions,
+  ListOptions,
+  ObjectInfo,
+  ObjectWriter,
+  PutOptions,
+  Storage,
+  StorageCapabilities,
+} from './storage.ts';
+import { exists, finished, fromSystemError, notFound, shortRead, throwIfCanceled } from './storage-errors.ts';
 
 const fsync = promisify(fsyncCallback);
 const close = promisify(closeCallback);
@@ -27,7 +37,15 @@ const staleMs = 24 * 3600 * 1000;
 
 /** A repository's folder on a local filesystem. */
 export class FsStorage implements Storage {
-  readonly capabilities: StorageCapabilities = { exclusivePut: true, parallelMax: 16 };
+  readonly capabilities: StorageCapabilities = {
+    exclusivePut: 'atomic',
+    listing: 'strong',
+    timestamps: 'client',
+    retention: false,
+    parallelMax: 16,
+    objectSizeMax: Number.MAX_SAFE_INTEGER,
+    partSize: 0,
+  };
   readonly location: string;
   readonly #known = new Set<string>();
   /** Folders whose fsync has failed, and how: a second one could succeed without the data. */
@@ -38,8 +56,9 @@ export class FsStorage implements Storage {
     this.location = location;
   }
 
-  async put(name: ObjectName, bytes: Uint8Array, options: { exclusive?: boolean } = {}): Promise<ObjectInfo> {
-    const writer = await this.#create(name, !options.exclusive && isReplaceable(name));
+  async put(name: ObjectName, bytes: Uint8Array, options: PutOptions = {}): Promise<ObjectInfo> {
+    const replace = !options.exclusive && isReplaceable(name);
+    const writer = await this.#create(name, replace, options.signal);
     try {
       await writer.append([bytes]);
     } catch (error) {
@@ -49,12 +68,13 @@ export class FsStorage implements Storage {
     return writer.commit();
   }
 
-  create(name: ObjectName): Promise<ObjectWriter> {
-    return this.#create(name, false);
+  create(name: ObjectName, { signal }: CallOptions = {}): Promise<ObjectWriter> {
+    return this.#create(name, false, signal);
   }
 
-  async get(name: ObjectName, options: { range?: ByteRange; into?: Uint8Array } = {}): Promise<Uint8Array> {
+  async get(name: ObjectName, options: GetOptions = {}): Promise<Uint8Array> {
     checkObjectName(name);
+    throwIfCanceled(options.signal);
     let file: FileHandle | undefined;
     try {
       // Does not block: a FIFO in the place of an object has no bytes, and nobody waits for a writer.
@@ -64,6 +84,7 @@ export class FsStorage implements Storage {
       const into = options.into?.subarray(0, length) ?? Buffer.allocUnsafeSlow(length);
       let got = 0;
       while (got < length) {
+        throwIfCanceled(options.signal);
         const { bytesRead } = await file.read(into, got, length - got, offset + got);
         if (bytesRead === 0) throw shortRead(this.location, name, length, got);
         got += bytesRead;
@@ -76,8 +97,9 @@ export class FsStorage implements Storage {
     }
   }
 
-  async stat(name: ObjectName): Promise<ObjectInfo | undefined> {
+  async stat(name: ObjectName, options: CallOptions = {}): Promise<ObjectInfo | undefined> {
     checkObjectName(name);
+    throwIfCanceled(options.signal);
     try {
       const found = await stat(join(this.location, name));
       return { name, sizeBytes: found.size, timeMs: found.mtimeMs };
@@ -87,13 +109,18 @@ export class FsStorage implements Storage {
     }
   }
 
-  async *list(prefix: string): AsyncIterable<ObjectInfo> {
+  async *list(prefix: string, { after = '', signal }: ListOptions = {}): AsyncIterable<ObjectInfo> {
+    throwIfCanceled(signal);
     const folder = prefix.slice(0, prefix.lastIndexOf('/') + 1);
-    yield* this.#walk(folder, prefix);
+    for await (const info of this.#walk(folder, prefix, after)) {
+      throwIfCanceled(signal);
+      yield info;
+    }
   }
 
-  async delete(name: ObjectName): Promise<void> {
+  async delete(name: ObjectName, options: CallOptions = {}): Promise<void> {
     checkObjectName(name);
+    throwIfCanceled(options.signal);
     try {
       await unlink(join(this.location, name));
       await this.#syncFolder(name.slice(0, name.lastIndexOf('/') + 1));
@@ -102,8 +129,8 @@ export class FsStorage implements Storage {
     }
   }
 
-  /** Removes temporary files that no running client can own any more. Errors are ignored: it is house-keeping. */
-  async sweepTemporary(nowMs: number): Promise<void> {
+  /** Removes temporary files that no running client can own any more. */
+  async sweep(nowMs: number): Promise<void> {
     const folder = join(this.location, 'tmp');
     const names = await readdir(folder).catch(() => []);
     for (const name of names) {
@@ -113,9 +140,22 @@ export class FsStorage implements Storage {
     }
   }
 
+  async entries(): Promise<readonly string[]> {
+    try {
+      return (await readdir(resolve(this.location))).filter((name) => name !== 'tmp');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+      throw new BackpackError('BP_LOCATION', `${this.location} cannot be used: ${(error as Error).message}`, {
+        kind: 'conflict',
+        cause: error,
+        hint: 'give an empty or new folder',
+      });
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {}
 
-  async *#walk(folder: string, prefix: string): AsyncIterable<ObjectInfo> {
+  async *#walk(folder: string, prefix: string, after: string): AsyncIterable<ObjectInfo> {
     let found: { name: string; isDirectory(): boolean }[];
     try {
       found = await readdir(join(this.location, folder), { withFileTypes: true });
@@ -129,8 +169,10 @@ export class FsStorage implements Storage {
     for (const entry of found) {
       const name = folder + entry.name;
       if (entry.isDirectory()) {
-        if (name !== 'tmp' && `${name}/`.startsWith(prefix)) yield* this.#walk(`${name}/`, prefix);
-      } else if (name.startsWith(prefix) && isObjectName(name)) {
+        // A folder is left out when all that it can hold comes before `after`.
+        const wanted = name !== 'tmp' && `${name}/`.startsWith(prefix) && `${name}/\uffff` > after;
+        if (wanted) yield* this.#walk(`${name}/`, prefix, after);
+      } else if (name.startsWith(prefix) && name > after && isObjectName(name)) {
         const info = await this.stat(name);
         if (info !== undefined) yield info;
       }
@@ -144,8 +186,9 @@ export class FsStorage implements Storage {
     );
   }
 
-  async #create(name: ObjectName, replace: boolean): Promise<ObjectWriter> {
+  async #create(name: ObjectName, replace: boolean, signal: AbortSignal | undefined): Promise<ObjectWriter> {
     checkObjectName(name);
+    throwIfCanceled(signal);
     const folder = name.slice(0, name.lastIndexOf('/') + 1);
     const temporary = join(this.location, 'tmp', `${process.pid}-${randomBytes(12).toString('hex')}`);
     let fd: number;
@@ -166,6 +209,7 @@ export class FsStorage implements Storage {
     return {
       append: (pieces) => {
         if (!open) throw finished(name);
+        throwIfCanceled(signal);
         try {
           sizeBytes += writeAll(fd, pieces);
         } catch (error) {
@@ -182,6 +226,7 @@ export class FsStorage implements Storage {
         // The number of a closed handle may belong to another file by now.
         if (!open) throw finished(name);
         try {
+          throwIfCanceled(signal);
           await fsync(fd);
           open = false;
           await close(fd);

@@ -314,7 +314,7 @@ describe('the folder', () => {
     writeFileSync(join(folder, 'tmp/new'), 'x');
     const now = Date.now();
     utimesSync(join(folder, 'tmp/old'), now / 1000 - 90_000, now / 1000 - 90_000);
-    await storage.sweepTemporary(now);
+    await storage.sweep(now);
     expect(leftOver(folder)).toEqual(['new']);
   });
 });
