@@ -3,20 +3,11 @@
  * every folder made or changed, then acknowledge. A failed fsync is never retried: the file is dropped.
  */
 import { randomBytes } from 'node:crypto';
-import {
-  close as closeCallback,
-  closeSync,
-  constants,
-  existsSync,
-  fsync as fsyncCallback,
-  openSync,
-  unlinkSync,
-  writevSync,
-} from 'node:fs';
+import { constants, existsSync } from 'node:fs';
 import { type FileHandle, link, mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { promisify } from 'node:util';
 import { BackpackError } from '../base/errors.ts';
+import { FileWriter } from './file-writer.ts';
 import { checkObjectName, isObjectName, isReplaceable, type ObjectName } from './object-name.ts';
 import type {
   CallOptions,
@@ -30,8 +21,6 @@ import type {
 } from './storage.ts';
 import { exists, finished, fromSystemError, notFound, shortRead, throwIfCanceled } from './storage-errors.ts';
 
-const fsync = promisify(fsyncCallback);
-const close = promisify(closeCallback);
 /** Left-over temporary files older than this belong to no running client. */
 const staleMs = 24 * 3600 * 1000;
 
@@ -191,45 +180,37 @@ export class FsStorage implements Storage {
     throwIfCanceled(signal);
     const folder = name.slice(0, name.lastIndexOf('/') + 1);
     const temporary = join(this.location, 'tmp', `${process.pid}-${randomBytes(12).toString('hex')}`);
-    let fd: number;
+    let file: FileWriter;
     try {
       await this.#makeFolder('');
       await this.#makeFolder('tmp/');
-      fd = openSync(temporary, 'wx', 0o600);
+      file = new FileWriter(temporary);
     } catch (error) {
       throw this.#wrap(error, name);
     }
-    let sizeBytes = 0;
-    let open = true;
     const drop = async (): Promise<void> => {
-      if (open) closeSync(fd);
-      open = false;
+      await file.close().catch(() => {});
       await unlink(temporary).catch(() => {});
+    };
+    // What a file holds after a failed write is not known: it ends here, so that nobody can go on with it.
+    const failed = async (error: unknown): Promise<never> => {
+      await drop();
+      throw this.#wrap(error, name);
     };
     return {
       append: (pieces) => {
-        if (!open) throw finished(name);
+        if (!file.open) throw finished(name);
         throwIfCanceled(signal);
-        try {
-          sizeBytes += writeAll(fd, pieces);
-        } catch (error) {
-          // What the file holds now is not known: it ends here, so that nobody can go on with it or leave it behind.
-          open = false;
-          closeSync(fd);
-          try {
-            unlinkSync(temporary);
-          } catch {}
-          throw this.#wrap(error, name);
-        }
+        return file.append(pieces).catch(failed);
       },
       commit: async () => {
         // The number of a closed handle may belong to another file by now.
-        if (!open) throw finished(name);
+        if (!file.open) throw finished(name);
         try {
           throwIfCanceled(signal);
-          await fsync(fd);
-          open = false;
-          await close(fd);
+          await file.sync();
+          await file.close();
+          const { sizeBytes } = file;
           await this.#makeFolder(folder);
           await this.#publish(temporary, name, replace);
           try {
@@ -324,24 +305,4 @@ async function makeDurably(path: string): Promise<void> {
   } finally {
     await parent.close();
   }
-}
-
-function writeAll(fd: number, pieces: readonly Uint8Array[]): number {
-  let total = 0;
-  for (const piece of pieces) total += piece.byteLength;
-  let written = writevSync(fd, pieces as Uint8Array[]);
-  // A short write goes on with what is left, never with the bytes already written.
-  for (let skipped = written; written < total; ) {
-    const rest: Uint8Array[] = [];
-    for (const piece of pieces) {
-      if (skipped >= piece.byteLength) skipped -= piece.byteLength;
-      else {
-        rest.push(piece.subarray(skipped));
-        skipped = 0;
-      }
-    }
-    written += writevSync(fd, rest);
-    skipped = written;
-  }
-  return total;
 }
