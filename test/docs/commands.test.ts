@@ -106,6 +106,9 @@ test('links between documents lead somewhere', () => {
     ...documents,
     'docs/architecture.md',
     'docs/errors.md',
+    'docs/extensions.md',
+    'extensions/sftp/README.md',
+    'extensions/webhook/README.md',
     'CHANGELOG.md',
     'SECURITY.md',
   ]) {

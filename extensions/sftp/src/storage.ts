@@ -5,7 +5,7 @@
  * per round trip would be slow.
  */
 import { randomBytes } from 'node:crypto';
-import { BackpackError } from 'backpack-cli/extension';
+import { BackpackError, isBackpackError } from 'backpack-cli/extension';
 import {
   type CallOptions,
   checkObjectName,
@@ -42,6 +42,11 @@ interface Attributes {
   readonly mtime: number;
   isFile(): boolean;
   isDirectory(): boolean;
+}
+
+interface FolderEntry {
+  readonly filename: string;
+  readonly attrs: Attributes;
 }
 
 type Done<T> = (error: Error | null | undefined, value: T) => void;
@@ -94,9 +99,10 @@ export class SftpStorage implements Storage {
   async get(name: ObjectName, options: GetOptions = {}): Promise<Uint8Array> {
     const { range, signal } = options;
     const sftp = await this.#begin(name, signal);
-    const handle = await this.#call<Buffer>(name, (done) => sftp.open(this.#path(name), 'r', done));
+    const handle = await this.#call<Buffer>(sftp, name, (done) => sftp.open(this.#path(name), 'r', done));
     try {
-      const size = (await this.#call<Attributes>(name, (done) => sftp.fstat(handle, done as never))).size;
+      const size = (await this.#call<Attributes>(sftp, name, (done) => sftp.fstat(handle, done as never)))
+        .size;
       const offset = range?.offset ?? 0;
       const length = range?.length ?? size;
       if (offset + length > size) throw short(this.location, name, length, Math.max(0, size - offset));
@@ -112,7 +118,9 @@ export class SftpStorage implements Storage {
   async stat(name: ObjectName, { signal }: CallOptions = {}): Promise<ObjectInfo | undefined> {
     const sftp = await this.#begin(name, signal);
     try {
-      const found = await this.#call<Attributes>(name, (done) => sftp.stat(this.#path(name), done as never));
+      const found = await this.#call<Attributes>(sftp, name, (done) =>
+        sftp.stat(this.#path(name), done as never),
+      );
       return { name, sizeBytes: found.size, timeMs: found.mtime * 1000 };
     } catch (error) {
       if ((error as BackpackError).code === 'BP_OBJECT_MISSING') return undefined;
@@ -128,7 +136,7 @@ export class SftpStorage implements Storage {
   async delete(name: ObjectName, { signal }: CallOptions = {}): Promise<void> {
     const sftp = await this.#begin(name, signal);
     try {
-      await this.#call<void>(name, (done) => sftp.unlink(this.#path(name), done as never));
+      await this.#call<void>(sftp, name, (done) => sftp.unlink(this.#path(name), done as never));
     } catch (error) {
       if ((error as BackpackError).code !== 'BP_OBJECT_MISSING') throw error;
     }
@@ -139,7 +147,9 @@ export class SftpStorage implements Storage {
       const sftp = await this.#connection.session();
       for (const { filename, attrs } of await this.#readFolder(sftp, 'tmp')) {
         if (nowMs - attrs.mtime * 1000 <= staleMs) continue;
-        await this.#call<void>('tmp', (done) => sftp.unlink(this.#path(`tmp/${filename}`), done as never));
+        await this.#call<void>(sftp, 'tmp', (done) =>
+          sftp.unlink(this.#path(`tmp/${filename}`), done as never),
+        );
       }
     } catch {
       // House-keeping: the next run tries again.
@@ -173,16 +183,19 @@ export class SftpStorage implements Storage {
   }
 
   /** One request. A server that does not answer in time is gone. */
-  async #call<T>(name: string, start: (done: Done<T>) => unknown): Promise<T> {
+  async #call<T>(sftp: SFTPWrapper, name: string, start: (done: Done<T>) => unknown): Promise<T> {
     let timer: NodeJS.Timeout | undefined;
     try {
-      return await new Promise<T>((resolve, reject) => {
+      const asked = new Promise<T>((resolve, reject) => {
+        // Nobody answers what is asked over a connection that is no more.
+        if (!this.#connection.isOpen(sftp)) return reject(new Error('it was closed'));
         timer = setTimeout(() => {
           reject(new Error(`no answer for ${this.#timeoutMs / 1000} s`));
-          this.#connection.close();
+          this.#connection.drop(sftp);
         }, this.#timeoutMs);
         start((error, value) => (error ? reject(error) : resolve(value)));
       });
+      return await this.#connection.holding(() => asked);
     } catch (error) {
       throw this.#wrap(error, name);
     } finally {
@@ -206,7 +219,7 @@ export class SftpStorage implements Storage {
         const end = Math.min(into.length, start + partBytes);
         next = end;
         for (let at = start; at < end; ) {
-          const got = await this.#call<number>(name, (done) =>
+          const got = await this.#call<number>(sftp, name, (done) =>
             sftp.read(handle, into, at, end - at, offset + at, (error, count) => done(error, count)),
           );
           if (got === 0) throw short(this.location, name, into.length, at);
@@ -224,7 +237,7 @@ export class SftpStorage implements Storage {
     signal: AbortSignal | undefined,
   ): AsyncIterable<ObjectInfo> {
     const sftp = await this.#connection.session();
-    let found: Awaited<ReturnType<SftpStorage['#readFolder']>>;
+    let found: FolderEntry[];
     try {
       found = await this.#readFolder(sftp, folder.slice(0, -1));
     } catch (error) {
@@ -252,12 +265,12 @@ export class SftpStorage implements Storage {
   }
 
   /** ssh2 reads to the end of the folder, or fails. */
-  #readFolder(sftp: SFTPWrapper, name: string): Promise<{ filename: string; attrs: Attributes }[]> {
-    return this.#call(name, (done) => sftp.readdir(this.#path(name), done as never));
+  #readFolder(sftp: SFTPWrapper, name: string): Promise<FolderEntry[]> {
+    return this.#call(sftp, name, (done) => sftp.readdir(this.#path(name), done as never));
   }
 
   async #rootExists(sftp: SFTPWrapper): Promise<boolean> {
-    const found = await this.#call<Attributes>('', (done) => sftp.stat(this.#path(''), done as never));
+    const found = await this.#call<Attributes>(sftp, '', (done) => sftp.stat(this.#path(''), done as never));
     return found.isDirectory();
   }
 
@@ -265,7 +278,7 @@ export class SftpStorage implements Storage {
     const sftp = await this.#begin(name, signal);
     await this.#makeFolder(sftp, 'tmp');
     const temporary = this.#path(`tmp/${process.pid}-${randomBytes(12).toString('hex')}`);
-    const handle = await this.#call<Buffer>(name, (done) =>
+    const handle = await this.#call<Buffer>(sftp, name, (done) =>
       sftp.open(temporary, 'wx', { mode: 0o600 }, done),
     );
     let sizeBytes = 0;
@@ -274,7 +287,7 @@ export class SftpStorage implements Storage {
     const sending = new Set<Promise<void>>();
     const send = (piece: Buffer, position: number): void => {
       // ssh2 copies the piece before it returns, so that its owner may use it again.
-      const sent: Promise<void> = this.#call<void>(name, (done) =>
+      const sent: Promise<void> = this.#call<void>(sftp, name, (done) =>
         sftp.write(handle, piece, 0, piece.length, position, done as never),
       )
         .catch((error: unknown) => {
@@ -289,7 +302,7 @@ export class SftpStorage implements Storage {
       await Promise.all(sending);
       const nothing = (): void => {};
       sftp.close(handle, nothing);
-      await this.#call<void>(name, (done) => sftp.unlink(temporary, done as never)).catch(nothing);
+      await this.#call<void>(sftp, name, (done) => sftp.unlink(temporary, done as never)).catch(nothing);
     };
     return {
       append: async (pieces) => {
@@ -297,11 +310,8 @@ export class SftpStorage implements Storage {
         for (const piece of pieces) {
           for (let at = 0; at < piece.byteLength; at += partBytes) {
             while (sending.size >= partsMax && failure === undefined) await Promise.race(sending);
-            if (failure !== undefined || signal?.aborted) {
-              await drop();
-              throwIfAborted(signal);
-              throw failure;
-            }
+            throwIfAborted(signal);
+            if (failure !== undefined) throw failure;
             const length = Math.min(partBytes, piece.byteLength - at);
             send(Buffer.from(piece.buffer, piece.byteOffset + at, length), sizeBytes);
             sizeBytes += length;
@@ -315,7 +325,7 @@ export class SftpStorage implements Storage {
           throwIfAborted(signal);
           if (failure !== undefined) throw failure;
           await this.#sync(sftp, handle, name);
-          const { size, mtime } = await this.#call<Attributes>(name, (done) =>
+          const { size, mtime } = await this.#call<Attributes>(sftp, name, (done) =>
             sftp.fstat(handle, done as never),
           );
           if (size !== sizeBytes) throw short(this.location, name, sizeBytes, size);
@@ -336,7 +346,7 @@ export class SftpStorage implements Storage {
   async #sync(sftp: SFTPWrapper, handle: Buffer, name: string): Promise<void> {
     if (!this.#fsync) return;
     try {
-      await this.#call<void>(name, (done) => sftp.ext_openssh_fsync(handle, done as never));
+      await this.#call<void>(sftp, name, (done) => sftp.ext_openssh_fsync(handle, done as never));
     } catch (error) {
       if (!isUnsupported(error)) throw error;
       throw new BackpackError(
@@ -355,17 +365,21 @@ export class SftpStorage implements Storage {
   async #publish(sftp: SFTPWrapper, temporary: string, name: string, replace: boolean): Promise<void> {
     const target = this.#path(name);
     if (replace)
-      return this.#call<void>(name, (done) => sftp.ext_openssh_rename(temporary, target, done as never));
+      return this.#call<void>(sftp, name, (done) =>
+        sftp.ext_openssh_rename(temporary, target, done as never),
+      );
     try {
-      await this.#call<void>(name, (done) => sftp.ext_openssh_hardlink(temporary, target, done as never));
+      await this.#call<void>(sftp, name, (done) =>
+        sftp.ext_openssh_hardlink(temporary, target, done as never),
+      );
     } catch (error) {
       // Servers answer a name that exists with a bare "Failure".
       if ((await this.stat(name)) !== undefined) throw exists(this.location, name);
       if (!isUnsupported(error)) throw error;
-      return this.#call<void>(name, (done) => sftp.rename(temporary, target, done as never));
+      return this.#call<void>(sftp, name, (done) => sftp.rename(temporary, target, done as never));
     }
     // The object is there already: a temporary name that stays is swept later.
-    await this.#call<void>(name, (done) => sftp.unlink(temporary, done as never)).catch(() => {});
+    await this.#call<void>(sftp, name, (done) => sftp.unlink(temporary, done as never)).catch(() => {});
   }
 
   /** Makes a folder of the repository, and the repository's own with all above it. */
@@ -379,11 +393,11 @@ export class SftpStorage implements Storage {
 
   async #makePath(sftp: SFTPWrapper, path: string): Promise<void> {
     const make = (): Promise<void> =>
-      this.#call<void>(path, (done) => sftp.mkdir(path, { mode: 0o700 }, done as never));
+      this.#call<void>(sftp, path, (done) => sftp.mkdir(path, { mode: 0o700 }, done as never));
     try {
       await make();
     } catch (error) {
-      const found = await this.#call<Attributes>(path, (done) => sftp.stat(path, done as never)).catch(
+      const found = await this.#call<Attributes>(sftp, path, (done) => sftp.stat(path, done as never)).catch(
         () => undefined,
       );
       if (found?.isDirectory()) return;
@@ -395,7 +409,7 @@ export class SftpStorage implements Storage {
   }
 
   #wrap(error: unknown, name: string): unknown {
-    if (error instanceof BackpackError) return error;
+    if (isBackpackError(error)) return error;
     const { code, message } = error as { code?: unknown; message: string };
     const { location } = this;
     const context = { location, object: name };
@@ -439,7 +453,7 @@ async function all(running: readonly Promise<void>[]): Promise<void> {
 
 function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted !== true) return;
-  if (signal.reason instanceof BackpackError) throw signal.reason;
+  if (isBackpackError(signal.reason)) throw signal.reason;
   throw new BackpackError('BP_CANCELED', 'the call was stopped', { kind: 'canceled', cause: signal.reason });
 }
 

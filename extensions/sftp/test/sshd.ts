@@ -35,7 +35,8 @@ export interface Sshd {
 
 /** Starts one. @param extra lines of its configuration */
 export async function startSshd(extra: readonly string[] = []): Promise<Sshd> {
-  const folder = mkdtempSync(join(tmpdir(), 'backpack-sshd-'));
+  // In memory where that is possible: the server is made to fsync every object, and disks of test machines are busy.
+  const folder = mkdtempSync(join(existsSync('/dev/shm') ? '/dev/shm' : tmpdir(), 'backpack-sshd-'));
   const at = (name: string): string => join(folder, name);
   // Its privilege separation wants this folder; the package makes it when its service starts.
   if (userInfo().uid === 0) mkdirSync('/run/sshd', { recursive: true });

@@ -42,7 +42,8 @@ async function post(
 ): Promise<void> {
   const { type, body } = bodyOf(options.template, call);
   const headers = { ...options.headers, 'content-type': type };
-  await send({ url: target.read(), headers, body, ...options, signal });
+  const { timeoutMs, retries } = options;
+  await send({ url: target.read(), headers, body, timeoutMs, retries, signal });
 }
 
 /** The watchdog measures the time between start and end itself. */
@@ -56,5 +57,6 @@ async function pinging(
   const url = new URL(target.read());
   url.pathname = url.pathname.replace(/\/$/, '') + end;
   const headers = { 'content-type': 'text/plain; charset=utf-8' };
-  await send({ url: url.href, headers, body: messageOf(call), ...options, signal });
+  const { timeoutMs, retries } = options;
+  await send({ url: url.href, headers, body: messageOf(call), timeoutMs, retries, signal });
 }

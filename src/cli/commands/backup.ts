@@ -73,6 +73,7 @@ export async function backup(
         tags: [...(set?.tags ?? []), ...(options.tag ?? [])],
         app: context.app,
         ...(threads === undefined ? {} : { threads }),
+        ...decideOf(context),
         signal: context.signal,
       },
       (event) => show(voice, progress, counts, event),
@@ -138,6 +139,27 @@ function covers(outer: SourceRoot, inner: SourceRoot): boolean {
   const rest = inner.real.slice(outer.real === '/' ? 1 : outer.real.length + 1);
   const stored = [outer.stored, rest].filter((part) => part !== '').join('/');
   return below && stored === inner.stored;
+}
+
+/** What extensions leave out; nothing when none wants to, so that the walk asks nobody. */
+function decideOf({ extensions }: Context): Pick<BackupOptions, 'decide'> {
+  const hook = extensions?.hooks.entry;
+  if (hook === undefined || hook.noop) return {};
+  return {
+    decide: (stored, stat) =>
+      hook.decide({
+        path: byteStringToText(stored),
+        kind: stat.isFile()
+          ? 'file'
+          : stat.isDirectory()
+            ? 'folder'
+            : stat.isSymbolicLink()
+              ? 'link'
+              : 'other',
+        sizeBytes: Number(stat.size),
+        mtimeMs: Number(stat.mtimeMs),
+      }),
+  };
 }
 
 /** The repository and the key file, which are never stored. */
