@@ -20,7 +20,8 @@ export async function configShow(
     { key: 'limits.threads', ...(threads ?? { value: null, origin: 'default', source: 'one per core' }) },
   ];
   for (const { module, options: given } of config.extensions ?? []) {
-    const value = given === undefined ? module : { module, options: given };
+    // Options of an extension may be secrets (an address that anyone may post to): only their names are shown.
+    const value = given === undefined ? module : { module, options: Object.keys(given) };
     rows.push({ key: 'extensions', value, origin: 'file', source: configPath });
   }
   for (const [name, hooks] of Object.entries(config.hooks ?? {})) {
