@@ -72,9 +72,22 @@ const known = [
   'readRate',
   'writeRate',
   'paths',
-  'exclude',
   'tags',
   'host',
+  'exclude',
+  'iexclude',
+  'excludeFiles',
+  'iexcludeFiles',
+  'include',
+  'iinclude',
+  'excludeCaches',
+  'excludeIfPresent',
+  'excludeLargerThan',
+  'ignoreFiles',
+  'oneFileSystem',
+  'filesFrom',
+  'filesFromNul',
+  'skipIfUnchanged',
 ];
 
 function nearest(key: string): string {
@@ -92,7 +105,7 @@ export function ignoredSettings(config: Config, set?: string): string[] {
   const names = ['compression', 'retention', 'hooks'].filter((name) => name in config);
   const limits = ['memory', 'readRate', 'writeRate'].filter((name) => name in (config.limits ?? {}));
   const chosen = (set === undefined ? undefined : config.sets?.[set]) ?? {};
-  const ofSet = ['exclude', 'compression'].filter((name) => name in chosen);
+  const ofSet = ['compression'].filter((name) => name in chosen);
   return [...names, ...limits.map((name) => `limits.${name}`), ...ofSet.map((name) => `sets.${set}.${name}`)];
 }
 

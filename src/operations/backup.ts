@@ -8,11 +8,10 @@ import { BackpackError } from '../base/errors.ts';
 import { MiB } from '../base/limits.ts';
 import { type Clock, type Random, systemClock, systemRandom } from '../base/ports.ts';
 import { WriterMemory } from '../container/container-writer.ts';
-import { rootWriter } from '../format/header.ts';
 import { type NameJson, nameToJson } from '../format/name-json.ts';
-import { makeId, timeOfId } from '../format/names.ts';
+import { makeId } from '../format/names.ts';
 import type { PackRef, PageRef, Snapshot, SourceErrorLine } from '../format/snapshot.ts';
-import { formatMs, parseTime } from '../format/time.ts';
+import { formatMs } from '../format/time.ts';
 import { BackupRun } from '../pipeline/backup-run.ts';
 import { BackupWorker, type BackupWorkerOptions } from '../pipeline/backup-worker.ts';
 import { Catalog, type CatalogMemory, createCatalogMemory } from '../pipeline/catalog.ts';
@@ -20,35 +19,35 @@ import type { Totals } from '../pipeline/estimate.ts';
 import type { PackResult, PacksResult } from '../pipeline/jobs.ts';
 import { type LazyPort, lazyPort } from '../pipeline/lazy-port.ts';
 import { createPackListMemory, PackList, type PackListMemory } from '../pipeline/pack-list.ts';
-import { ParentCursor } from '../pipeline/parent-cursor.ts';
 import { inlinePort, threadPort, type WorkerPort } from '../pipeline/worker-port.ts';
 import { afterCheck, putSnapshot, snapshotTexts } from '../repo/commit.ts';
 import { type IndexState, loadIndex, mergedLines, shouldMerge, writeIndex } from '../repo/index-objects.ts';
 import { MetaWriter } from '../repo/meta-writer.ts';
 import { type Presence, readPresence } from '../repo/presence.ts';
 import type { Repository } from '../repo/repository.ts';
-import {
-  listSnapshots,
-  loadSnapshot,
-  PageReader,
-  type SnapshotInfo,
-  type SnapshotList,
-} from '../repo/snapshots.ts';
+import { listSnapshots, type SnapshotInfo, type SnapshotList } from '../repo/snapshots.ts';
 import type { SnapshotRoot } from '../schema/index.ts';
-import type { Skip, SourceRoot } from '../source/walk.ts';
+import { Filter, type FilterOptions } from '../source/filter.ts';
+import type { SourceRoot } from '../source/walk.ts';
 import { FsStorage } from '../storage/fs.ts';
+import { openParents, type Parent, parentsOf } from './parents.ts';
+import { recordedRoots } from './roots.ts';
 
 /** What to back up and how. */
 export interface BackupOptions {
   readonly roots: readonly SourceRoot[];
-  /** Files and folders that are never stored (the repository, the key), and why. */
-  readonly own: readonly { readonly device: bigint; readonly inode: bigint; readonly reason: string }[];
+  /** What is left out. */
+  readonly filter?: FilterOptions;
   /** Whether to count the source beside the run, for a progress line that tells how much is left. */
   readonly estimate?: boolean;
   readonly host: string;
   readonly user?: string;
   readonly set?: string;
   readonly tags?: readonly string[];
+  /** Time of the snapshot, in milliseconds since 1970; default: when the run began. */
+  readonly timeMs?: number;
+  /** Whether to make no snapshot when it would hold the same as the last one. */
+  readonly skipIfUnchanged?: boolean;
   /** Name and version of the program. */
   readonly app: string;
   /** Worker threads; 0 runs inline. Default: one per core. */
@@ -76,11 +75,16 @@ export type BackupEvent =
     }
   | { readonly type: 'source-error'; readonly path: string; readonly code: string; readonly message: string }
   | { readonly type: 'skipped'; readonly path: string; readonly reason: string }
+  | { readonly type: 'excluded'; readonly path: string; readonly reason: string }
+  | { readonly type: 'rules-ignored'; readonly path: string; readonly message: string }
   | { readonly type: 'warning'; readonly path: string; readonly warnings: readonly string[] };
 
 /** Result of a backup. */
 export interface BackupSummary {
+  /** The new snapshot; when the run was skipped, the one that holds the same. */
   readonly snapshotId: string;
+  /** No snapshot was made, because nothing has changed. */
+  readonly unchanged: boolean;
   readonly seq: number;
   readonly parents: readonly string[];
   readonly files: number;
@@ -95,6 +99,8 @@ export interface BackupSummary {
   readonly bytesStored: number;
   readonly sourceErrors: number;
   readonly tornFiles: number;
+  /** Files and folders that rules left out; what is below such a folder is not counted. */
+  readonly excluded: number;
   readonly elapsedMs: number;
 }
 
@@ -102,7 +108,6 @@ const attemptsMax = 3;
 const estimateAfterMs = 1000;
 /** The longest delay of a timer: 24 days. */
 const never = 2 ** 31 - 1;
-const raceNs = 2_000_000_000n;
 const packsMax = 1 << 22;
 const catalogMax: number = 2048 * MiB;
 
@@ -160,8 +165,11 @@ class Attempt {
   readonly #meta: MetaWriter;
   readonly #errors: SourceErrorLine[] = [];
   readonly #started: number;
+  readonly #roots: readonly NameJson[];
   #index: IndexState | undefined;
   #torn = 0;
+  #parents: readonly Parent[] = [];
+  #excluded = 0;
   #totals: Totals | undefined;
   #counter: WorkerPort | undefined;
   #metaBytes = 0;
@@ -179,6 +187,7 @@ class Attempt {
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? systemRandom;
     this.#started = this.#clock.now();
+    this.#roots = recordedRoots(options.roots).map((path) => JSON.parse(nameToJson(path)) as NameJson);
     this.#catalog = createCatalogMemory(options.catalogBytes ?? MiB, catalogMax);
     this.#packMemory = createPackListMemory(packsMax);
     this.#packList = new PackList(this.#packMemory);
@@ -205,7 +214,8 @@ class Attempt {
   async run(): Promise<{ summary: BackupSummary; missing: readonly string[] }> {
     const list = await listSnapshots(this.#repository);
     const presence = await readPresence(this.#repository);
-    const parents = this.#parentsOf(list);
+    const { host, set } = this.#o;
+    const parents = parentsOf(list, { host, set, roots: this.#roots });
     const pages: PageRef[] = [];
     const needed = new Set<string>();
     const run = await this.#start(presence, parents, pages, needed);
@@ -219,7 +229,28 @@ class Attempt {
     }
     this.#totals = run.counts;
     this.#report(run);
+    const same = this.#o.skipIfUnchanged === true ? this.#unchangedSince(pages) : undefined;
+    if (same !== undefined) {
+      await this.abort();
+      return { summary: { ...this.#summary(same, run, 0), unchanged: true }, missing: [] };
+    }
     return this.#finish({ list, presence, parents, pages, needed, run });
+  }
+
+  /** The parent that holds exactly what this run found, unread files included. */
+  #unchangedSince(pages: readonly PageRef[]): SnapshotRoot | undefined {
+    const [parent] = this.#parents;
+    if (parent === undefined || parent.info.root.partial || this.#replaces.length > 0) return undefined;
+    const { snapshot, info } = parent;
+    const samePages =
+      pages.length === snapshot.pages.length &&
+      pages.every(({ pack, record }, i) => {
+        const old = snapshot.pages[i]!;
+        return old.pack === pack && old.record === record;
+      });
+    const errors = (lines: readonly SourceErrorLine[]): string =>
+      JSON.stringify(lines.map(({ path, code }) => [path, code]));
+    return samePages && errors(this.#errors) === errors(snapshot.errors) ? info.root : undefined;
   }
 
   async abort(): Promise<void> {
@@ -241,32 +272,16 @@ class Attempt {
     pages: PageRef[],
     needed: Set<string>,
   ): Promise<BackupRun> {
-    const reader = new PageReader(this.#repository, rootWriter);
     const metaPacks = new Set<string>();
-    const cursors: ParentCursor[] = [];
-    for (const info of parents) {
-      const snapshot = await loadSnapshot(this.#repository, info);
-      for (const page of snapshot.pages) metaPacks.add(page.pack);
-      const start = parseTime(info.root.time);
-      const made = BigInt(timeOfId(info.id)) * 1_000_000n;
-      const trust = (start < made ? start : made) - raceNs;
-      const usable = snapshot.pages.every(({ pack }) => presence.has(pack));
-      // A page that is gone cannot be merged with; then everything is read again, and stored only where it is missing.
-      if (usable)
-        cursors.push(
-          new ParentCursor(
-            snapshot.pages,
-            (ref) => reader.read(ref),
-            (pack) => presence.has(pack),
-            trust,
-          ),
-        );
-    }
+    this.#parents = await openParents(this.#repository, parents, presence);
+    for (const { snapshot } of this.#parents) for (const page of snapshot.pages) metaPacks.add(page.pack);
     const pathHash = this.#pathHash();
     return new BackupRun({
       roots: this.#o.roots,
-      skip: skipOf(this.#o),
-      parents: cursors,
+      filter: new Filter(this.#o.filter ?? {}, {
+        onIgnored: (path, message) => this.#ignored(path, message),
+      }),
+      parents: this.#parents.flatMap(({ cursor }) => (cursor === undefined ? [] : [cursor])),
       workers: this.#workers,
       signal: this.#o.signal,
       packs: this.#packList,
@@ -300,12 +315,19 @@ class Attempt {
   }
 
   #problem(path: ByteString, code: string, message: string): void {
-    if (code === 'skipped') {
-      this.#emit({ type: 'skipped', path, reason: message });
+    if (code === 'skipped' || code === 'excluded') {
+      if (code === 'excluded') this.#excluded += 1;
+      this.#emit(
+        code === 'excluded' ? { type: code, path, reason: message } : { type: code, path, reason: message },
+      );
       return;
     }
     this.#errors.push({ path, code: code.replace(/[^A-Za-z0-9_-]/g, '') || 'EUNKNOWN' });
     this.#emit({ type: 'source-error', path, code, message });
+  }
+
+  #ignored(path: ByteString, message: string): void {
+    this.#emit({ type: 'rules-ignored', path, message });
   }
 
   /** Publishes everything in the order of the specification. */
@@ -391,13 +413,13 @@ class Attempt {
       v: 1,
       id,
       seq,
-      time: formatMs(this.#started),
+      time: formatMs(this.#o.timeMs ?? this.#started),
       end: formatMs(this.#clock.now()),
       host,
       ...(user === undefined ? {} : { user }),
       ...(set === undefined ? {} : { set }),
       ...(tags === undefined || tags.length === 0 ? {} : { tags }),
-      roots: this.#o.roots.map(({ stored: path }) => JSON.parse(nameToJson(path)) as NameJson),
+      roots: this.#roots,
       parents: parents.map((info) => info.id),
       prev: last?.id ?? null,
       known: list.snapshots.slice(-64).map((info) => info.id),
@@ -410,22 +432,6 @@ class Attempt {
       params: { dedup: 'xxh64+gmac', chunker: 'fastcdc-1', packSize: this.#packSize },
       stats: { files: run.counts.files, bytes: run.counts.bytes, stored, errors: this.#errors.length },
     };
-  }
-
-  /** The last complete snapshot of this host and set (or roots), and a later partial one. */
-  #parentsOf(list: SnapshotList): SnapshotInfo[] {
-    const { host, set, roots } = this.#o;
-    const own = JSON.stringify(roots.map(({ stored }) => JSON.parse(nameToJson(stored)) as NameJson));
-    const same = list.snapshots.filter(
-      ({ root, writer }) =>
-        writer === rootWriter &&
-        root.host === host &&
-        root.set === set &&
-        (set !== undefined || JSON.stringify(root.roots) === own),
-    );
-    const complete = same.findLastIndex(({ root }) => !root.partial);
-    const later = same.slice(complete + 1).at(-1);
-    return [...(complete < 0 ? [] : [same[complete]!]), ...(later === undefined ? [] : [later])];
   }
 
   #worker(owner: number, threads: boolean): LazyPort {
@@ -477,8 +483,10 @@ class Attempt {
 
   /** Counts the source in a thread of its own; only long runs come to it. */
   #estimate(): void {
-    const own = this.#o.own.map(({ device, inode }) => [device, inode] as const);
-    this.#counter = threadPort(new URL('../pipeline/estimate-thread.js', import.meta.url), own);
+    this.#counter = threadPort(
+      new URL('../pipeline/estimate-thread.js', import.meta.url),
+      this.#o.filter ?? {},
+    );
     this.#counter.call<Totals>('total', this.#o.roots).then(
       (totals) => {
         this.#totals = totals;
@@ -491,6 +499,7 @@ class Attempt {
     const { counts } = run;
     return {
       snapshotId: root.id,
+      unchanged: false,
       seq: root.seq,
       parents: root.parents,
       files: counts.files,
@@ -503,16 +512,8 @@ class Attempt {
       bytesStored: stored + this.#metaBytes,
       sourceErrors: this.#errors.length,
       tornFiles: this.#torn,
+      excluded: this.#excluded,
       elapsedMs: this.#clock.now() - this.#started,
     };
   }
-}
-
-/** Files are known by device and inode, wherever a path leads to them. */
-function skipOf({ own }: BackupOptions): Skip {
-  const byInode = new Map(own.map((one) => [one.inode, one]));
-  return (stat) => {
-    const found = byInode.get(stat.ino);
-    return found !== undefined && found.device === stat.dev ? found.reason : undefined;
-  };
 }

@@ -7,9 +7,11 @@ import { BackpackError } from '../base/errors.ts';
 import { KiB, MiB } from '../base/limits.ts';
 import { type Extent, hole, zeros } from '../format/extents.ts';
 import { type BuiltPage, type KeptEntry, type NewEntry, PageBuilder } from '../format/page-builder.ts';
+import type { Filter } from '../source/filter.ts';
 import { type FileStamp, sameStamp } from '../source/read-file.ts';
-import { type Skip, type SourceItem, type SourceProblem, type SourceRoot, walk } from '../source/walk.ts';
+import { type SourceItem, type SourceProblem, type SourceRoot, walk } from '../source/walk.ts';
 import { entryPrefix, FilesystemNumbers, typeOf } from './entry-line.ts';
+import { findInParents } from './find-parent.ts';
 import type { FileResult, FileTask, RangesResult, RangesTask } from './jobs.ts';
 import type { PackList } from './pack-list.ts';
 import type { ParentCursor } from './parent-cursor.ts';
@@ -20,7 +22,7 @@ import type { WorkerPort } from './worker-port.ts';
 /** What a run needs. */
 export interface BackupRunOptions {
   readonly roots: readonly SourceRoot[];
-  readonly skip: Skip;
+  readonly filter: Filter;
   /** Cursors over the parents; a later one wins. */
   readonly parents: readonly ParentCursor[];
   readonly workers: readonly WorkerPort[];
@@ -101,7 +103,7 @@ export class BackupRun {
   /** Walks everything; resolves when all pages have been handed on. */
   async run(): Promise<void> {
     let seen = 0;
-    for (const item of walk(this.#o.roots, this.#o.skip)) {
+    for (const item of walk(this.#o.roots, this.#o.filter)) {
       if ('code' in item) this.#o.onProblem(item);
       else await this.#item(item);
       seen += 1;
@@ -147,7 +149,7 @@ export class BackupRun {
       return;
     }
     const prefix = entryPrefix(item, type, this.#filesystems);
-    const { parent, known } = await this.#parentOf(item.stored, prefix);
+    const { parent, known } = await findInParents(this.#o.parents, item.stored, prefix);
     const size = Number(item.stat.size);
     this.#count(type, size);
     // A file that changed within the resolution of the clock looks the same: those are read again.
@@ -177,28 +179,6 @@ export class BackupRun {
     }
     this.counts.files += 1;
     this.counts.bytes += size;
-  }
-
-  /** The parent whose entry of this path is unchanged, and whether any parent has the path. */
-  async #parentOf(
-    path: ByteString,
-    prefix: string,
-  ): Promise<{ parent: ParentCursor | undefined; known: boolean }> {
-    let parent: ParentCursor | undefined;
-    let known = false;
-    for (const cursor of this.#o.parents) {
-      if (!cursor.matches(prefix)) {
-        let found = cursor.seek(path);
-        while (found === 'load') {
-          await cursor.load();
-          found = cursor.seek(path);
-        }
-        if (found === 'none') continue;
-      }
-      known = true;
-      if (cursor.matches(prefix)) parent = cursor;
-    }
-    return { parent, known };
   }
 
   async #file(

@@ -218,8 +218,22 @@ export type VLine = readonly ['V', first: number, count: number, pack: Container
 
 /** A named backup set of the config file. */
 export interface ConfigSet {
-  readonly paths: readonly string[];
+  readonly paths?: readonly string[];
   readonly exclude?: readonly string[];
+  readonly iexclude?: readonly string[];
+  readonly excludeFiles?: readonly string[];
+  readonly iexcludeFiles?: readonly string[];
+  readonly include?: readonly string[];
+  readonly iinclude?: readonly string[];
+  readonly excludeCaches?: boolean;
+  readonly excludeIfPresent?: readonly string[];
+  /** Bytes, or text such as `512 MiB`. */
+  readonly excludeLargerThan?: number | string;
+  readonly ignoreFiles?: boolean;
+  readonly oneFileSystem?: boolean;
+  readonly filesFrom?: readonly string[];
+  readonly filesFromNul?: readonly string[];
+  readonly skipIfUnchanged?: boolean;
   readonly tags?: readonly string[];
   readonly host?: string;
   readonly repository?: string;

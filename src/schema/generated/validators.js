@@ -6682,22 +6682,69 @@ export const config = validate83;
 const schema220 = {"enum":["lz4","none"]};
 const pattern95 = new RegExp("^//", "u");
 const pattern97 = new RegExp("^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", "u");
-const pattern102 = new RegExp("^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$", "u");
+const pattern101 = new RegExp("^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$", "u");
+const schema221 = {"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"paths":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"exclude":{"$ref":"#/$defs/patterns"},"iexclude":{"$ref":"#/$defs/patterns"},"excludeFiles":{"$ref":"#/$defs/files"},"iexcludeFiles":{"$ref":"#/$defs/files"},"include":{"$ref":"#/$defs/patterns"},"iinclude":{"$ref":"#/$defs/patterns"},"excludeCaches":{"type":"boolean"},"excludeIfPresent":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":4096}},"excludeLargerThan":{"$ref":"#/$defs/bytes"},"ignoreFiles":{"type":"boolean"},"oneFileSystem":{"type":"boolean"},"filesFrom":{"$ref":"#/$defs/files"},"filesFromNul":{"$ref":"#/$defs/files"},"skipIfUnchanged":{"type":"boolean"},"tags":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":1024}},"host":{"type":"string","minLength":1,"maxLength":1024},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"compression":{"$ref":"#/$defs/compression"}}};
+const func89 = Object.prototype.hasOwnProperty;
+
+function validate85(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+let vErrors = null;
+let errors = 0;
+if(errors === 0){
+if(Array.isArray(data)){
+if(data.length > 1024){
+validate85.errors = [{instancePath,keyword:"maxItems",params:{limit: 1024},message:"must NOT have more than 1024 items"}];
+return false;
+}
+else {
+var valid0 = true;
+const len0 = data.length;
+for(let i0=0; i0<len0; i0++){
+let data0 = data[i0];
+const _errs1 = errors;
+const _errs2 = errors;
+if(errors === _errs2){
+if(typeof data0 === "string"){
+if(func1(data0) > 4096){
+validate85.errors = [{instancePath:instancePath+"/" + i0,keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"}];
+return false;
+}
+else {
+if(func1(data0) < 1){
+validate85.errors = [{instancePath:instancePath+"/" + i0,keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
+return false;
+}
+}
+}
+else {
+validate85.errors = [{instancePath:instancePath+"/" + i0,keyword:"type",params:{type: "string"},message:"must be string"}];
+return false;
+}
+}
+var valid0 = _errs1 === errors;
+if(!valid0){
+break;
+}
+}
+}
+}
+else {
+validate85.errors = [{instancePath,keyword:"type",params:{type: "array"},message:"must be array"}];
+return false;
+}
+}
+validate85.errors = vErrors;
+return errors === 0;
+}
+
 
 function validate84(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
 if(errors === 0){
 if(data && typeof data == "object" && !Array.isArray(data)){
-let missing0;
-if((data.paths === undefined) && (missing0 = "paths")){
-validate84.errors = [{instancePath,keyword:"required",params:{missingProperty: missing0},message:"must have required property '"+missing0+"'"}];
-return false;
-}
-else {
 const _errs1 = errors;
 for(const key0 in data){
-if(!((((((((key0 === "paths") || (key0 === "exclude")) || (key0 === "tags")) || (key0 === "host")) || (key0 === "repository")) || (key0 === "key")) || (key0 === "compression")) || (pattern95.test(key0)))){
+if(!((func89.call(schema221.properties, key0)) || (pattern95.test(key0)))){
 validate84.errors = [{instancePath,keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"}];
 return false;
 break;
@@ -6764,19 +6811,20 @@ if(valid0){
 if(data.exclude !== undefined){
 let data2 = data.exclude;
 const _errs6 = errors;
-if(errors === _errs6){
+const _errs7 = errors;
+if(errors === _errs7){
 if(Array.isArray(data2)){
 if(data2.length > 65536){
 validate84.errors = [{instancePath:instancePath+"/exclude",keyword:"maxItems",params:{limit: 65536},message:"must NOT have more than 65536 items"}];
 return false;
 }
 else {
-var valid2 = true;
+var valid3 = true;
 const len1 = data2.length;
 for(let i1=0; i1<len1; i1++){
 let data3 = data2[i1];
-const _errs8 = errors;
-if(errors === _errs8){
+const _errs9 = errors;
+if(errors === _errs9){
 if(typeof data3 === "string"){
 if(func1(data3) > 65535){
 validate84.errors = [{instancePath:instancePath+"/exclude/" + i1,keyword:"maxLength",params:{limit: 65535},message:"must NOT have more than 65535 characters"}];
@@ -6794,8 +6842,8 @@ validate84.errors = [{instancePath:instancePath+"/exclude/" + i1,keyword:"type",
 return false;
 }
 }
-var valid2 = _errs8 === errors;
-if(!valid2){
+var valid3 = _errs9 === errors;
+if(!valid3){
 break;
 }
 }
@@ -6812,41 +6860,431 @@ else {
 var valid0 = true;
 }
 if(valid0){
-if(data.tags !== undefined){
-let data4 = data.tags;
-const _errs10 = errors;
-if(errors === _errs10){
+if(data.iexclude !== undefined){
+let data4 = data.iexclude;
+const _errs11 = errors;
+const _errs12 = errors;
+if(errors === _errs12){
 if(Array.isArray(data4)){
-if(data4.length > 1024){
-validate84.errors = [{instancePath:instancePath+"/tags",keyword:"maxItems",params:{limit: 1024},message:"must NOT have more than 1024 items"}];
+if(data4.length > 65536){
+validate84.errors = [{instancePath:instancePath+"/iexclude",keyword:"maxItems",params:{limit: 65536},message:"must NOT have more than 65536 items"}];
 return false;
 }
 else {
-var valid3 = true;
+var valid5 = true;
 const len2 = data4.length;
 for(let i2=0; i2<len2; i2++){
 let data5 = data4[i2];
-const _errs12 = errors;
-if(errors === _errs12){
+const _errs14 = errors;
+if(errors === _errs14){
 if(typeof data5 === "string"){
-if(func1(data5) > 1024){
-validate84.errors = [{instancePath:instancePath+"/tags/" + i2,keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"}];
+if(func1(data5) > 65535){
+validate84.errors = [{instancePath:instancePath+"/iexclude/" + i2,keyword:"maxLength",params:{limit: 65535},message:"must NOT have more than 65535 characters"}];
 return false;
 }
 else {
 if(func1(data5) < 1){
-validate84.errors = [{instancePath:instancePath+"/tags/" + i2,keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
+validate84.errors = [{instancePath:instancePath+"/iexclude/" + i2,keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
 return false;
 }
 }
 }
 else {
-validate84.errors = [{instancePath:instancePath+"/tags/" + i2,keyword:"type",params:{type: "string"},message:"must be string"}];
+validate84.errors = [{instancePath:instancePath+"/iexclude/" + i2,keyword:"type",params:{type: "string"},message:"must be string"}];
 return false;
 }
 }
-var valid3 = _errs12 === errors;
-if(!valid3){
+var valid5 = _errs14 === errors;
+if(!valid5){
+break;
+}
+}
+}
+}
+else {
+validate84.errors = [{instancePath:instancePath+"/iexclude",keyword:"type",params:{type: "array"},message:"must be array"}];
+return false;
+}
+}
+var valid0 = _errs11 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.excludeFiles !== undefined){
+const _errs16 = errors;
+if(!(validate85(data.excludeFiles, {instancePath:instancePath+"/excludeFiles",parentData:data,parentDataProperty:"excludeFiles",rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate85.errors : vErrors.concat(validate85.errors);
+errors = vErrors.length;
+}
+var valid0 = _errs16 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.iexcludeFiles !== undefined){
+const _errs17 = errors;
+if(!(validate85(data.iexcludeFiles, {instancePath:instancePath+"/iexcludeFiles",parentData:data,parentDataProperty:"iexcludeFiles",rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate85.errors : vErrors.concat(validate85.errors);
+errors = vErrors.length;
+}
+var valid0 = _errs17 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.include !== undefined){
+let data8 = data.include;
+const _errs18 = errors;
+const _errs19 = errors;
+if(errors === _errs19){
+if(Array.isArray(data8)){
+if(data8.length > 65536){
+validate84.errors = [{instancePath:instancePath+"/include",keyword:"maxItems",params:{limit: 65536},message:"must NOT have more than 65536 items"}];
+return false;
+}
+else {
+var valid7 = true;
+const len3 = data8.length;
+for(let i3=0; i3<len3; i3++){
+let data9 = data8[i3];
+const _errs21 = errors;
+if(errors === _errs21){
+if(typeof data9 === "string"){
+if(func1(data9) > 65535){
+validate84.errors = [{instancePath:instancePath+"/include/" + i3,keyword:"maxLength",params:{limit: 65535},message:"must NOT have more than 65535 characters"}];
+return false;
+}
+else {
+if(func1(data9) < 1){
+validate84.errors = [{instancePath:instancePath+"/include/" + i3,keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
+return false;
+}
+}
+}
+else {
+validate84.errors = [{instancePath:instancePath+"/include/" + i3,keyword:"type",params:{type: "string"},message:"must be string"}];
+return false;
+}
+}
+var valid7 = _errs21 === errors;
+if(!valid7){
+break;
+}
+}
+}
+}
+else {
+validate84.errors = [{instancePath:instancePath+"/include",keyword:"type",params:{type: "array"},message:"must be array"}];
+return false;
+}
+}
+var valid0 = _errs18 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.iinclude !== undefined){
+let data10 = data.iinclude;
+const _errs23 = errors;
+const _errs24 = errors;
+if(errors === _errs24){
+if(Array.isArray(data10)){
+if(data10.length > 65536){
+validate84.errors = [{instancePath:instancePath+"/iinclude",keyword:"maxItems",params:{limit: 65536},message:"must NOT have more than 65536 items"}];
+return false;
+}
+else {
+var valid9 = true;
+const len4 = data10.length;
+for(let i4=0; i4<len4; i4++){
+let data11 = data10[i4];
+const _errs26 = errors;
+if(errors === _errs26){
+if(typeof data11 === "string"){
+if(func1(data11) > 65535){
+validate84.errors = [{instancePath:instancePath+"/iinclude/" + i4,keyword:"maxLength",params:{limit: 65535},message:"must NOT have more than 65535 characters"}];
+return false;
+}
+else {
+if(func1(data11) < 1){
+validate84.errors = [{instancePath:instancePath+"/iinclude/" + i4,keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
+return false;
+}
+}
+}
+else {
+validate84.errors = [{instancePath:instancePath+"/iinclude/" + i4,keyword:"type",params:{type: "string"},message:"must be string"}];
+return false;
+}
+}
+var valid9 = _errs26 === errors;
+if(!valid9){
+break;
+}
+}
+}
+}
+else {
+validate84.errors = [{instancePath:instancePath+"/iinclude",keyword:"type",params:{type: "array"},message:"must be array"}];
+return false;
+}
+}
+var valid0 = _errs23 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.excludeCaches !== undefined){
+const _errs28 = errors;
+if(typeof data.excludeCaches !== "boolean"){
+validate84.errors = [{instancePath:instancePath+"/excludeCaches",keyword:"type",params:{type: "boolean"},message:"must be boolean"}];
+return false;
+}
+var valid0 = _errs28 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.excludeIfPresent !== undefined){
+let data13 = data.excludeIfPresent;
+const _errs30 = errors;
+if(errors === _errs30){
+if(Array.isArray(data13)){
+if(data13.length > 1024){
+validate84.errors = [{instancePath:instancePath+"/excludeIfPresent",keyword:"maxItems",params:{limit: 1024},message:"must NOT have more than 1024 items"}];
+return false;
+}
+else {
+var valid10 = true;
+const len5 = data13.length;
+for(let i5=0; i5<len5; i5++){
+let data14 = data13[i5];
+const _errs32 = errors;
+if(errors === _errs32){
+if(typeof data14 === "string"){
+if(func1(data14) > 4096){
+validate84.errors = [{instancePath:instancePath+"/excludeIfPresent/" + i5,keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"}];
+return false;
+}
+else {
+if(func1(data14) < 1){
+validate84.errors = [{instancePath:instancePath+"/excludeIfPresent/" + i5,keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
+return false;
+}
+}
+}
+else {
+validate84.errors = [{instancePath:instancePath+"/excludeIfPresent/" + i5,keyword:"type",params:{type: "string"},message:"must be string"}];
+return false;
+}
+}
+var valid10 = _errs32 === errors;
+if(!valid10){
+break;
+}
+}
+}
+}
+else {
+validate84.errors = [{instancePath:instancePath+"/excludeIfPresent",keyword:"type",params:{type: "array"},message:"must be array"}];
+return false;
+}
+}
+var valid0 = _errs30 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.excludeLargerThan !== undefined){
+let data15 = data.excludeLargerThan;
+const _errs34 = errors;
+const _errs36 = errors;
+let valid12 = true;
+const _errs37 = errors;
+if(typeof data15 !== "string"){
+const err0 = {};
+if(vErrors === null){
+vErrors = [err0];
+}
+else {
+vErrors.push(err0);
+}
+errors++;
+}
+var _valid0 = _errs37 === errors;
+errors = _errs36;
+if(vErrors !== null){
+if(_errs36){
+vErrors.length = _errs36;
+}
+else {
+vErrors = null;
+}
+}
+let ifClause0;
+if(_valid0){
+const _errs39 = errors;
+if(errors === _errs39){
+if(typeof data15 === "string"){
+if(!pattern101.test(data15)){
+validate84.errors = [{instancePath:instancePath+"/excludeLargerThan",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
+return false;
+}
+}
+else {
+validate84.errors = [{instancePath:instancePath+"/excludeLargerThan",keyword:"type",params:{type: "string"},message:"must be string"}];
+return false;
+}
+}
+var _valid0 = _errs39 === errors;
+valid12 = _valid0;
+ifClause0 = "then";
+}
+else {
+const _errs41 = errors;
+if(!(((typeof data15 == "number") && (!(data15 % 1) && !isNaN(data15))) && (isFinite(data15)))){
+validate84.errors = [{instancePath:instancePath+"/excludeLargerThan",keyword:"type",params:{type: "integer"},message:"must be integer"}];
+return false;
+}
+if(errors === _errs41){
+if((typeof data15 == "number") && (isFinite(data15))){
+if(data15 > 9007199254740991 || isNaN(data15)){
+validate84.errors = [{instancePath:instancePath+"/excludeLargerThan",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"}];
+return false;
+}
+else {
+if(data15 < 1 || isNaN(data15)){
+validate84.errors = [{instancePath:instancePath+"/excludeLargerThan",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"}];
+return false;
+}
+}
+}
+}
+var _valid0 = _errs41 === errors;
+valid12 = _valid0;
+ifClause0 = "else";
+}
+if(!valid12){
+const err1 = {instancePath:instancePath+"/excludeLargerThan",keyword:"if",params:{failingKeyword: ifClause0},message:"must match \""+ifClause0+"\" schema"};
+if(vErrors === null){
+vErrors = [err1];
+}
+else {
+vErrors.push(err1);
+}
+errors++;
+validate84.errors = vErrors;
+return false;
+}
+var valid0 = _errs34 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.ignoreFiles !== undefined){
+const _errs43 = errors;
+if(typeof data.ignoreFiles !== "boolean"){
+validate84.errors = [{instancePath:instancePath+"/ignoreFiles",keyword:"type",params:{type: "boolean"},message:"must be boolean"}];
+return false;
+}
+var valid0 = _errs43 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.oneFileSystem !== undefined){
+const _errs45 = errors;
+if(typeof data.oneFileSystem !== "boolean"){
+validate84.errors = [{instancePath:instancePath+"/oneFileSystem",keyword:"type",params:{type: "boolean"},message:"must be boolean"}];
+return false;
+}
+var valid0 = _errs45 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.filesFrom !== undefined){
+const _errs47 = errors;
+if(!(validate85(data.filesFrom, {instancePath:instancePath+"/filesFrom",parentData:data,parentDataProperty:"filesFrom",rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate85.errors : vErrors.concat(validate85.errors);
+errors = vErrors.length;
+}
+var valid0 = _errs47 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.filesFromNul !== undefined){
+const _errs48 = errors;
+if(!(validate85(data.filesFromNul, {instancePath:instancePath+"/filesFromNul",parentData:data,parentDataProperty:"filesFromNul",rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate85.errors : vErrors.concat(validate85.errors);
+errors = vErrors.length;
+}
+var valid0 = _errs48 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.skipIfUnchanged !== undefined){
+const _errs49 = errors;
+if(typeof data.skipIfUnchanged !== "boolean"){
+validate84.errors = [{instancePath:instancePath+"/skipIfUnchanged",keyword:"type",params:{type: "boolean"},message:"must be boolean"}];
+return false;
+}
+var valid0 = _errs49 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.tags !== undefined){
+let data21 = data.tags;
+const _errs51 = errors;
+if(errors === _errs51){
+if(Array.isArray(data21)){
+if(data21.length > 1024){
+validate84.errors = [{instancePath:instancePath+"/tags",keyword:"maxItems",params:{limit: 1024},message:"must NOT have more than 1024 items"}];
+return false;
+}
+else {
+var valid13 = true;
+const len6 = data21.length;
+for(let i6=0; i6<len6; i6++){
+let data22 = data21[i6];
+const _errs53 = errors;
+if(errors === _errs53){
+if(typeof data22 === "string"){
+if(func1(data22) > 1024){
+validate84.errors = [{instancePath:instancePath+"/tags/" + i6,keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"}];
+return false;
+}
+else {
+if(func1(data22) < 1){
+validate84.errors = [{instancePath:instancePath+"/tags/" + i6,keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
+return false;
+}
+}
+}
+else {
+validate84.errors = [{instancePath:instancePath+"/tags/" + i6,keyword:"type",params:{type: "string"},message:"must be string"}];
+return false;
+}
+}
+var valid13 = _errs53 === errors;
+if(!valid13){
 break;
 }
 }
@@ -6857,23 +7295,23 @@ validate84.errors = [{instancePath:instancePath+"/tags",keyword:"type",params:{t
 return false;
 }
 }
-var valid0 = _errs10 === errors;
+var valid0 = _errs51 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.host !== undefined){
-let data6 = data.host;
-const _errs14 = errors;
-if(errors === _errs14){
-if(typeof data6 === "string"){
-if(func1(data6) > 1024){
+let data23 = data.host;
+const _errs55 = errors;
+if(errors === _errs55){
+if(typeof data23 === "string"){
+if(func1(data23) > 1024){
 validate84.errors = [{instancePath:instancePath+"/host",keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"}];
 return false;
 }
 else {
-if(func1(data6) < 1){
+if(func1(data23) < 1){
 validate84.errors = [{instancePath:instancePath+"/host",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
 return false;
 }
@@ -6884,24 +7322,24 @@ validate84.errors = [{instancePath:instancePath+"/host",keyword:"type",params:{t
 return false;
 }
 }
-var valid0 = _errs14 === errors;
+var valid0 = _errs55 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.repository !== undefined){
-let data7 = data.repository;
-const _errs16 = errors;
-const _errs17 = errors;
-if(errors === _errs17){
-if(typeof data7 === "string"){
-if(func1(data7) > 4096){
+let data24 = data.repository;
+const _errs57 = errors;
+const _errs58 = errors;
+if(errors === _errs58){
+if(typeof data24 === "string"){
+if(func1(data24) > 4096){
 validate84.errors = [{instancePath:instancePath+"/repository",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"}];
 return false;
 }
 else {
-if(func1(data7) < 1){
+if(func1(data24) < 1){
 validate84.errors = [{instancePath:instancePath+"/repository",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
 return false;
 }
@@ -6912,24 +7350,24 @@ validate84.errors = [{instancePath:instancePath+"/repository",keyword:"type",par
 return false;
 }
 }
-var valid0 = _errs16 === errors;
+var valid0 = _errs57 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.key !== undefined){
-let data8 = data.key;
-const _errs19 = errors;
-const _errs20 = errors;
-if(errors === _errs20){
-if(typeof data8 === "string"){
-if(func1(data8) > 4096){
+let data25 = data.key;
+const _errs60 = errors;
+const _errs61 = errors;
+if(errors === _errs61){
+if(typeof data25 === "string"){
+if(func1(data25) > 4096){
 validate84.errors = [{instancePath:instancePath+"/key",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"}];
 return false;
 }
 else {
-if(func1(data8) < 1){
+if(func1(data25) < 1){
 validate84.errors = [{instancePath:instancePath+"/key",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
 return false;
 }
@@ -6940,23 +7378,35 @@ validate84.errors = [{instancePath:instancePath+"/key",keyword:"type",params:{ty
 return false;
 }
 }
-var valid0 = _errs19 === errors;
+var valid0 = _errs60 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.compression !== undefined){
-let data9 = data.compression;
-const _errs22 = errors;
-if(!((data9 === "lz4") || (data9 === "none"))){
+let data26 = data.compression;
+const _errs63 = errors;
+if(!((data26 === "lz4") || (data26 === "none"))){
 validate84.errors = [{instancePath:instancePath+"/compression",keyword:"enum",params:{allowedValues: schema220.enum},message:"must be equal to one of the allowed values"}];
 return false;
 }
-var valid0 = _errs22 === errors;
+var valid0 = _errs63 === errors;
 }
 else {
 var valid0 = true;
+}
+}
+}
+}
+}
+}
+}
+}
+}
+}
+}
+}
 }
 }
 }
@@ -7189,7 +7639,7 @@ if(_valid0){
 const _errs26 = errors;
 if(errors === _errs26){
 if(typeof data8 === "string"){
-if(!pattern102.test(data8)){
+if(!pattern101.test(data8)){
 validate83.errors = [{instancePath:instancePath+"/limits/memory",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
 return false;
 }
@@ -7276,7 +7726,7 @@ if(_valid1){
 const _errs35 = errors;
 if(errors === _errs35){
 if(typeof data9 === "string"){
-if(!pattern102.test(data9)){
+if(!pattern101.test(data9)){
 validate83.errors = [{instancePath:instancePath+"/limits/readRate",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
 return false;
 }
@@ -7363,7 +7813,7 @@ if(_valid2){
 const _errs44 = errors;
 if(errors === _errs44){
 if(typeof data10 === "string"){
-if(!pattern102.test(data10)){
+if(!pattern101.test(data10)){
 validate83.errors = [{instancePath:instancePath+"/limits/writeRate",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
 return false;
 }

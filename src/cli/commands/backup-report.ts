@@ -1,0 +1,110 @@
+/** How `backup` words what happens and what came of it. */
+import { byteStringToText } from '../../base/bytes.ts';
+import { shortId } from '../../format/names.ts';
+import type { BackupEvent, BackupSummary } from '../../operations/backup.ts';
+import { exitCodes } from '../context.ts';
+import type { Voice } from '../render/output.ts';
+import type { Progress } from '../render/progress.ts';
+import { bytes, count, counted, duration, safe } from '../render/text.ts';
+
+/** How many unreadable files were named so far. */
+export interface Shown {
+  errors: number;
+}
+
+/** Words one event. */
+export function show(voice: Voice, progress: Progress, counts: Shown, event: BackupEvent): void {
+  if (event.type === 'progress') {
+    const { bytesStored, files, bytesDone, totals } = event;
+    progress.show({
+      bytesDone,
+      bytesSent: bytesStored,
+      filesDone: files,
+      bytesTotal: totals?.bytes ?? null,
+      filesTotal: totals?.files ?? null,
+    });
+  } else if (event.type === 'source-error') {
+    counts.errors += 1;
+    voice.event({
+      type: 'source-error',
+      path: byteStringToText(event.path),
+      code: event.code,
+      message: event.message,
+    });
+    if (counts.errors <= errorsShown || voice.verbose) {
+      progress.done();
+      voice.warn(`cannot read ${safe(byteStringToText(event.path))} (${event.code})\n`);
+    } else if (counts.errors === errorsShown + 1) {
+      voice.warn('more files could not be read; --verbose names them all\n');
+    }
+  } else if (event.type === 'skipped') {
+    const text = byteStringToText(event.path);
+    voice.event({ type: 'warning', code: 'BP_SKIPPED', message: `left out: ${event.reason}`, path: text });
+    progress.done();
+    voice.say(`left out ${safe(text)}: ${event.reason}\n`);
+  } else if (event.type === 'excluded') {
+    if (!voice.verbose) return;
+    const text = byteStringToText(event.path);
+    voice.event({ type: 'excluded', path: text, rule: event.reason });
+    progress.done();
+    voice.say(`excluded ${safe(text)}: ${safe(event.reason)}\n`);
+  } else if (event.type === 'rules-ignored') {
+    const text = byteStringToText(event.path);
+    voice.event({ type: 'warning', code: 'BP_RULES_IGNORED', message: event.message, path: text });
+    progress.done();
+    voice.warn(`${safe(text)}: ${event.message}\n`);
+  } else {
+    const text = byteStringToText(event.path);
+    voice.event({
+      type: 'warning',
+      code: 'BP_TORN',
+      message: `changed while it was read: ${event.warnings.join(', ')}`,
+      path: text,
+    });
+    voice.warn(`changed while it was read: ${safe(text)}\n`);
+  }
+}
+
+const errorsShown = 10;
+
+/** Words the summary. @param first what to say after the very first backup @param again the command that restores */
+export function report(voice: Voice, s: BackupSummary, first: string, again: string): void {
+  const unread =
+    s.sourceErrors === 0
+      ? ''
+      : `${counted(s.sourceErrors, 'file or folder', 'files or folders')} could not be read\n`;
+  const smaller =
+    s.bytesRead > 0 && s.bytesStored > 0 && s.bytesRead > s.bytesStored
+      ? ` (${(s.bytesRead / s.bytesStored).toFixed(1)}x smaller)`
+      : '';
+  const excluded =
+    s.excluded === 0 ? '' : `Excluded ${counted(s.excluded, 'file or folder', 'files and folders')}\n`;
+  voice.say(
+    `${unread}${counted(s.files, 'file')}, ${bytes(s.bytes)}: new ${count(s.newFiles)}, changed ${count(s.changedFiles)}, unchanged ${count(s.unchangedFiles)}\n${excluded}` +
+      `Read ${bytes(s.bytesRead)}, stored ${bytes(s.bytesStored)}${smaller} in ${duration(s.elapsedMs)}\n${first}` +
+      `Restore with: ${again}\n`,
+  );
+  voice.result(
+    s.unchanged
+      ? `Unchanged since snapshot ${shortId(s.snapshotId)}; no new one was made\n`
+      : `Snapshot ${shortId(s.snapshotId)}\n`,
+  );
+  voice.event({
+    type: 'summary',
+    command: 'backup',
+    snapshotId: s.snapshotId,
+    shortId: shortId(s.snapshotId),
+    unchanged: s.unchanged,
+    files: s.files,
+    filesNew: s.newFiles,
+    filesChanged: s.changedFiles,
+    filesUnchanged: s.unchangedFiles,
+    bytes: s.bytes,
+    bytesRead: s.bytesRead,
+    stored: s.bytesStored,
+    sourceErrors: s.sourceErrors,
+    excluded: s.excluded,
+    elapsedMs: s.elapsedMs,
+    exitCode: s.sourceErrors > 0 ? exitCodes.incomplete : exitCodes.ok,
+  });
+}
