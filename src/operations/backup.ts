@@ -29,7 +29,6 @@ import { listSnapshots, type SnapshotInfo, type SnapshotList } from '../repo/sna
 import type { SnapshotRoot } from '../schema/index.ts';
 import { Filter, type FilterOptions } from '../source/filter.ts';
 import type { SourceRoot } from '../source/walk.ts';
-import { FsStorage } from '../storage/fs.ts';
 import { openParents, type Parent, parentsOf } from './parents.ts';
 import { recordedRoots } from './roots.ts';
 
@@ -120,7 +119,7 @@ export async function backup(
   options: BackupOptions,
   emit: (event: BackupEvent) => void,
 ): Promise<BackupSummary> {
-  if (repository.storage instanceof FsStorage) await repository.storage.sweepTemporary(Date.now());
+  await repository.storage.sweep?.(Date.now());
   const replaces: string[] = [];
   for (let attempt = 1; ; attempt += 1) {
     const run = new Attempt(repository, options, emit, replaces);
@@ -449,7 +448,11 @@ class Attempt {
     };
     return lazyPort(() =>
       threads
-        ? threadPort(new URL('../pipeline/backup-thread.js', import.meta.url), options)
+        ? threadPort(
+            new URL('../pipeline/backup-thread.js', import.meta.url),
+            options,
+            options.storage.environment,
+          )
         : inlinePort(new BackupWorker(options, repository.storage)),
     );
   }

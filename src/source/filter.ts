@@ -154,7 +154,7 @@ export class Filter {
     if (own !== undefined) return own;
     if (this.#named.size > 0 && this.#named.has(real)) return undefined;
     const folder = stat.isDirectory();
-    const rule = this.#byRule(above, real, name, stat);
+    const rule = this.#byRule(above, name, stat);
     if (rule !== undefined) {
       const onTheWay = folder && this.#onTheWay.has(real);
       return onTheWay ? { ...rule, descend: true } : rule;
@@ -163,7 +163,7 @@ export class Filter {
     return this.#atMount(above, real, stat);
   }
 
-  #byRule(above: FolderState, real: ByteString, name: ByteString, stat: BigIntStats): Verdict | undefined {
+  #byRule(above: FolderState, name: ByteString, stat: BigIntStats): Verdict | undefined {
     const folder = stat.isDirectory();
     const { marker, scope, shut } = above;
     if (shut !== undefined) return leftOut(shut);
