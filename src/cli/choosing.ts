@@ -35,6 +35,10 @@ export interface ChoosingOptions {
   readonly ignoreFiles?: boolean;
   readonly filesFrom?: readonly string[];
   readonly filesFromNul?: readonly string[];
+  readonly stdin?: boolean;
+  readonly stdinName?: string;
+  /** The paths are a program and its arguments. */
+  readonly command?: boolean;
 }
 
 /** What is left out. @param where the config file, for messages @throws BackpackError BP_PATTERN, BP_USAGE, BP_LIST */
@@ -61,8 +65,11 @@ export function filterOptions(
 }
 
 /** Whether the command line says what to back up, so that no set has to. */
-export function namesPaths(paths: readonly string[], { filesFrom, filesFromNul }: ChoosingOptions): boolean {
-  return paths.length > 0 || filesFrom !== undefined || filesFromNul !== undefined;
+export function namesPaths(
+  paths: readonly string[],
+  { filesFrom, filesFromNul, stdin }: ChoosingOptions,
+): boolean {
+  return paths.length > 0 || stdin === true || filesFrom !== undefined || filesFromNul !== undefined;
 }
 
 /** Paths of the arguments, or of the set when there are none, and of all lists. @throws BackpackError BP_LIST */

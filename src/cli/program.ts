@@ -161,7 +161,10 @@ export function choosing(command: Command, rules: RuleArgument[]): Command {
     .option('--no-ignore-files', 'do not look at .backpackignore files')
     .option('-x, --one-file-system', 'store other filesystems as empty folders')
     .option('--files-from <file>', 'paths to back up, one on each line; - is standard input', collect)
-    .option('--files-from-nul <file>', 'paths to back up, each ended by a NUL byte', collect);
+    .option('--files-from-nul <file>', 'paths to back up, each ended by a NUL byte', collect)
+    .option('--stdin', 'store standard input as one file')
+    .option('--command', 'run PATH... as program and arguments (after --), store what it writes as one file')
+    .option('--stdin-name <name>', 'name of that file; default: stdin, or the name of the program');
 }
 
 function collect(value: string, before: readonly string[] = []): string[] {

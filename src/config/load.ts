@@ -92,6 +92,8 @@ const known = [
   'filesFrom',
   'filesFromNul',
   'skipIfUnchanged',
+  'command',
+  'stdinName',
 ];
 
 function nearest(key: string): string {

@@ -10,6 +10,7 @@ import { type Clock, type Random, systemClock, systemRandom } from '../base/port
 import { WriterMemory } from '../container/container-writer.ts';
 import { type NameJson, nameToJson } from '../format/name-json.ts';
 import { makeId } from '../format/names.ts';
+import type { BuiltPage } from '../format/page-builder.ts';
 import type { PackRef, PageRef, Snapshot, SourceErrorLine } from '../format/snapshot.ts';
 import { formatMs } from '../format/time.ts';
 import { BackupRun } from '../pipeline/backup-run.ts';
@@ -19,6 +20,7 @@ import type { Totals } from '../pipeline/estimate.ts';
 import type { PackResult, PacksResult } from '../pipeline/jobs.ts';
 import { type LazyPort, lazyPort } from '../pipeline/lazy-port.ts';
 import { createPackListMemory, PackList, type PackListMemory } from '../pipeline/pack-list.ts';
+import { type StreamFile, StreamRun } from '../pipeline/stream-run.ts';
 import { inlinePort, threadPort, type WorkerPort } from '../pipeline/worker-port.ts';
 import { afterCheck, putSnapshot, snapshotTexts } from '../repo/commit.ts';
 import { type IndexState, loadIndex, mergedLines, shouldMerge, writeIndex } from '../repo/index-objects.ts';
@@ -35,6 +37,8 @@ import { recordedRoots } from './roots.ts';
 /** What to back up and how. */
 export interface BackupOptions {
   readonly roots: readonly SourceRoot[];
+  /** One file that is read from a stream, instead of the roots. */
+  readonly stream?: StreamFile;
   /** What is left out. */
   readonly filter?: FilterOptions;
   /** Whether to count the source beside the run, for a progress line that tells how much is left. */
@@ -103,6 +107,9 @@ export interface BackupSummary {
   readonly elapsedMs: number;
 }
 
+/** What makes the pages. */
+type Run = Pick<BackupRun, 'counts' | 'run'>;
+
 const attemptsMax = 3;
 const estimateAfterMs = 1000;
 /** The longest delay of a timer: 24 days. */
@@ -131,7 +138,8 @@ export async function backup(
       throw error;
     }
     if (done.missing.length === 0) return done.summary;
-    if (attempt === attemptsMax) {
+    // A stream cannot be read again.
+    if (attempt === attemptsMax || options.stream !== undefined) {
       throw new BackpackError(
         'BP_PACKS_VANISHED',
         `${done.missing.length} packs vanished while the snapshot was written`,
@@ -214,12 +222,16 @@ class Attempt {
     const list = await listSnapshots(this.#repository);
     const presence = await readPresence(this.#repository);
     const { host, set } = this.#o;
-    const parents = parentsOf(list, { host, set, roots: this.#roots });
+    const stream = this.#o.stream !== undefined;
+    const parents = stream ? [] : parentsOf(list, { host, set, roots: this.#roots });
     const pages: PageRef[] = [];
     const needed = new Set<string>();
     const run = await this.#start(presence, parents, pages, needed);
     const timer = setInterval(() => this.#report(run), 100);
-    const counting = setTimeout(() => this.#estimate(), this.#o.estimate === true ? estimateAfterMs : never);
+    const counting = setTimeout(
+      () => this.#estimate(),
+      this.#o.estimate === true && !stream ? estimateAfterMs : never,
+    );
     try {
       await run.run();
     } finally {
@@ -270,27 +282,20 @@ class Attempt {
     parents: readonly SnapshotInfo[],
     pages: PageRef[],
     needed: Set<string>,
-  ): Promise<BackupRun> {
+  ): Promise<Run> {
     const metaPacks = new Set<string>();
     this.#parents = await openParents(this.#repository, parents, presence);
     for (const { snapshot } of this.#parents) for (const page of snapshot.pages) metaPacks.add(page.pack);
     const pathHash = this.#pathHash();
-    return new BackupRun({
-      roots: this.#o.roots,
-      filter: new Filter(this.#o.filter ?? {}, {
-        onIgnored: (path, message) => this.#ignored(path, message),
-      }),
-      parents: this.#parents.flatMap(({ cursor }) => (cursor === undefined ? [] : [cursor])),
-      workers: this.#workers,
+    const common = {
       signal: this.#o.signal,
       packs: this.#packList,
-      hashStateBytes: this.#memory.codec.kernel.hashStateBytes,
       pathHash,
       beforeFirstFile: async () => {
         const catalog = new Catalog(this.#catalog, this.#workers.length);
         this.#index = await loadIndex(this.#repository, presence, catalog, this.#packList, metaPacks);
       },
-      onPage: async (page) => {
+      onPage: async (page: BuiltPage) => {
         this.#o.signal?.throwIfAborted();
         const packs = page.kind === 'old' ? page.page.packs : page.packs;
         for (const pack of packs) needed.add(pack);
@@ -305,6 +310,21 @@ class Attempt {
         needed.add(ref.pack);
         pages.push(ref);
       },
+    };
+    const { stream } = this.#o;
+    if (stream !== undefined) {
+      const timeMs = this.#o.timeMs ?? this.#started;
+      return new StreamRun({ ...common, file: stream, timeMs, worker: this.#workers[0]! });
+    }
+    return new BackupRun({
+      ...common,
+      roots: this.#o.roots,
+      filter: new Filter(this.#o.filter ?? {}, {
+        onIgnored: (path, message) => this.#ignored(path, message),
+      }),
+      parents: this.#parents.flatMap(({ cursor }) => (cursor === undefined ? [] : [cursor])),
+      workers: this.#workers,
+      hashStateBytes: this.#memory.codec.kernel.hashStateBytes,
       onProblem: (problem) => this.#problem(problem.stored || problem.real, problem.code, problem.message),
       onWarning: (path, warnings) => {
         this.#torn += 1;
@@ -336,7 +356,7 @@ class Attempt {
     parents: readonly SnapshotInfo[];
     pages: PageRef[];
     needed: Set<string>;
-    run: BackupRun;
+    run: Run;
   }): Promise<{ summary: BackupSummary; missing: readonly string[] }> {
     const { list, presence, parents, pages, needed, run } = state;
     const data: PackResult[] = [];
@@ -401,7 +421,7 @@ class Attempt {
     id: string,
     list: SnapshotList,
     parents: readonly SnapshotInfo[],
-    run: BackupRun,
+    run: Run,
     stored: number,
   ): SnapshotRoot {
     const { host, user, set, tags, app } = this.#o;
@@ -477,7 +497,7 @@ class Attempt {
     return { bytesRead, bytesStored };
   }
 
-  #report(run: BackupRun): void {
+  #report(run: Run): void {
     const { files, unchangedBytes } = run.counts;
     const counters = this.#counters();
     const bytesDone = unchangedBytes + counters.bytesRead;
@@ -498,7 +518,7 @@ class Attempt {
     );
   }
 
-  #summary(root: SnapshotRoot, run: BackupRun, stored: number): BackupSummary {
+  #summary(root: SnapshotRoot, run: Run, stored: number): BackupSummary {
     const { counts } = run;
     return {
       snapshotId: root.id,

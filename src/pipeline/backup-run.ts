@@ -5,12 +5,13 @@
 import type { ByteString } from '../base/bytes.ts';
 import { BackpackError } from '../base/errors.ts';
 import { KiB, MiB } from '../base/limits.ts';
-import { type Extent, hole, zeros } from '../format/extents.ts';
+import { hole, zeros } from '../format/extents.ts';
 import { type BuiltPage, type KeptEntry, type NewEntry, PageBuilder } from '../format/page-builder.ts';
 import type { Filter } from '../source/filter.ts';
 import { type FileStamp, sameStamp } from '../source/read-file.ts';
 import { type SourceItem, type SourceProblem, type SourceRoot, walk } from '../source/walk.ts';
 import { entryPrefix, FilesystemNumbers, typeOf, withStamp } from './entry-line.ts';
+import { extentsOf } from './extent-list.ts';
 import { findInParents } from './find-parent.ts';
 import {
   type FileResult,
@@ -253,7 +254,7 @@ export class BackupRun {
       path,
       prefix: warnings === undefined ? start : `${start},"w":${JSON.stringify(warnings)}`,
       x: result.x === '' ? undefined : result.x,
-      extents: this.#extents(extents),
+      extents: extentsOf(extents, this.#o.packs),
     };
     // Read again only to be sure, and found in the same place: the old line, and with it the old page, can stay.
     slot.entry = kept !== undefined && sameContent(kept, entry) ? kept : entry;
@@ -268,17 +269,6 @@ export class BackupRun {
       this.#finish(file, { x: x === noHash ? '' : x, ...odd.get(i) }, result.extents.subarray(at, next));
       at = next;
     }
-  }
-
-  #extents(flat: ArrayLike<number>): Extent[] {
-    const extents: Extent[] = [];
-    for (let i = 0; i < flat.length; i += 5) {
-      const number = flat[i]!;
-      const pack = number === -1 ? hole : number === -2 ? zeros : this.#o.packs.get(number);
-      const offset = Math.max(0, flat[i + 4]!);
-      extents.push({ pack, record: flat[i + 1]!, count: flat[i + 2]!, length: flat[i + 3]!, offset });
-    }
-    return extents;
   }
 
   /** Gives the gathered batch to the worker with the least to do. */

@@ -234,6 +234,9 @@ export interface ConfigSet {
   readonly filesFrom?: readonly string[];
   readonly filesFromNul?: readonly string[];
   readonly skipIfUnchanged?: boolean;
+  /** Program and arguments whose output is stored as one file. */
+  readonly command?: readonly string[];
+  readonly stdinName?: string;
   readonly tags?: readonly string[];
   readonly host?: string;
   readonly repository?: string;

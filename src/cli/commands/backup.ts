@@ -17,6 +17,7 @@ import { Voice } from '../render/output.ts';
 import { Progress } from '../render/progress.ts';
 import { safe } from '../render/text.ts';
 import { type Opened, openFrom, parseThreads, readSettings, type Settings } from '../settings.ts';
+import { streamFile } from '../stream.ts';
 import { parseTimeOption } from '../when.ts';
 import { previewBackup } from './backup-preview.ts';
 import { report, type Shown, show } from './backup-report.ts';
@@ -49,7 +50,11 @@ export async function backup(
   const timeMs = options.time === undefined ? undefined : parseTimeOption(options.time);
   const filter = filterOptions(options, set, context.cwd);
   const cwd = utf8ToByteString(context.cwd);
-  const { roots, inside } = gatherRoots(givenPaths(paths, options, set, context.cwd), cwd);
+  const stream = streamFile(context, paths, options, set);
+  const { roots, inside } =
+    stream === undefined
+      ? gatherRoots(givenPaths(paths, options, set, context.cwd), cwd)
+      : { roots: [{ real: stream.stored, stored: stream.stored }], inside: [] };
   if (roots.length === 0) throw nothingGiven();
   for (const name of ignoredSettings(settings.config, options.set)) {
     const message = `this version ignores the setting ${name} of ${settings.configPath}`;
@@ -87,7 +92,9 @@ export async function backup(
         user: userName(),
         ...named,
         ...(timeMs === undefined ? {} : { timeMs }),
-        skipIfUnchanged: options.skipIfUnchanged ?? set?.skipIfUnchanged ?? false,
+        ...(stream === undefined
+          ? { skipIfUnchanged: options.skipIfUnchanged ?? set?.skipIfUnchanged ?? false }
+          : { stream }),
         tags: [...(set?.tags ?? []), ...(options.tag ?? [])],
         app: context.app,
         ...(threads === undefined ? {} : { threads }),

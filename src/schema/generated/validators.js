@@ -6679,7 +6679,7 @@ return errors === 0;
 }
 
 export const config = validate83;
-const schema217 = {"$schema":"https://json-schema.org/draft/2020-12/schema","$id":"backpack:v1/config","type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"$schema":{"type":"string"},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"accessKey":{"$ref":"#/$defs/file"},"s3":{"$ref":"#/$defs/s3"},"compression":{"$ref":"#/$defs/compression"},"sets":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{},"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$":{"$ref":"#/$defs/set"}}},"limits":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"threads":{"type":"integer","minimum":1,"maximum":256},"memory":{"$ref":"#/$defs/bytes"},"readRate":{"$ref":"#/$defs/bytes"},"writeRate":{"$ref":"#/$defs/bytes"},"connections":{"type":"integer","minimum":1,"maximum":64},"timeout":{"type":"integer","minimum":1,"maximum":3600}}},"retention":{"type":"object"},"hooks":{"type":"object"}},"$defs":{"location":{"type":"string","minLength":1,"maxLength":4096},"file":{"type":"string","minLength":1,"maxLength":4096},"patterns":{"type":"array","maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"files":{"type":"array","maxItems":1024,"items":{"$ref":"#/$defs/file"}},"s3":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"endpoint":{"type":"string","maxLength":1024,"pattern":"^https?://[^/@?#]+/?$"},"region":{"type":"string","pattern":"^[A-Za-z0-9-]{1,64}$"},"addressing":{"enum":["path","virtual"]},"storageClass":{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"},"encryption":{"type":"object","additionalProperties":false,"required":["algorithm"],"properties":{"algorithm":{"enum":["AES256","aws:kms"]},"kmsKeyId":{"type":"string","minLength":1,"maxLength":2048}}},"retention":{"type":"object","additionalProperties":false,"required":["mode","days"],"properties":{"mode":{"enum":["GOVERNANCE","COMPLIANCE"]},"days":{"type":"integer","minimum":1,"maximum":36500}}}}},"compression":{"enum":["lz4","none"]},"bytes":{"if":{"type":"string"},"then":{"type":"string","pattern":"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},"else":{"type":"integer","minimum":1,"maximum":9007199254740991}},"set":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"paths":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"exclude":{"$ref":"#/$defs/patterns"},"iexclude":{"$ref":"#/$defs/patterns"},"excludeFiles":{"$ref":"#/$defs/files"},"iexcludeFiles":{"$ref":"#/$defs/files"},"include":{"$ref":"#/$defs/patterns"},"iinclude":{"$ref":"#/$defs/patterns"},"excludeCaches":{"type":"boolean"},"excludeIfPresent":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":4096}},"excludeLargerThan":{"$ref":"#/$defs/bytes"},"ignoreFiles":{"type":"boolean"},"oneFileSystem":{"type":"boolean"},"filesFrom":{"$ref":"#/$defs/files"},"filesFromNul":{"$ref":"#/$defs/files"},"skipIfUnchanged":{"type":"boolean"},"tags":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":1024}},"host":{"type":"string","minLength":1,"maxLength":1024},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"compression":{"$ref":"#/$defs/compression"}}}}};
+const schema217 = {"$schema":"https://json-schema.org/draft/2020-12/schema","$id":"backpack:v1/config","type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"$schema":{"type":"string"},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"accessKey":{"$ref":"#/$defs/file"},"s3":{"$ref":"#/$defs/s3"},"compression":{"$ref":"#/$defs/compression"},"sets":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{},"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$":{"$ref":"#/$defs/set"}}},"limits":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"threads":{"type":"integer","minimum":1,"maximum":256},"memory":{"$ref":"#/$defs/bytes"},"readRate":{"$ref":"#/$defs/bytes"},"writeRate":{"$ref":"#/$defs/bytes"},"connections":{"type":"integer","minimum":1,"maximum":64},"timeout":{"type":"integer","minimum":1,"maximum":3600}}},"retention":{"type":"object"},"hooks":{"type":"object"}},"$defs":{"location":{"type":"string","minLength":1,"maxLength":4096},"file":{"type":"string","minLength":1,"maxLength":4096},"patterns":{"type":"array","maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"files":{"type":"array","maxItems":1024,"items":{"$ref":"#/$defs/file"}},"s3":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"endpoint":{"type":"string","maxLength":1024,"pattern":"^https?://[^/@?#]+/?$"},"region":{"type":"string","pattern":"^[A-Za-z0-9-]{1,64}$"},"addressing":{"enum":["path","virtual"]},"storageClass":{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"},"encryption":{"type":"object","additionalProperties":false,"required":["algorithm"],"properties":{"algorithm":{"enum":["AES256","aws:kms"]},"kmsKeyId":{"type":"string","minLength":1,"maxLength":2048}}},"retention":{"type":"object","additionalProperties":false,"required":["mode","days"],"properties":{"mode":{"enum":["GOVERNANCE","COMPLIANCE"]},"days":{"type":"integer","minimum":1,"maximum":36500}}}}},"compression":{"enum":["lz4","none"]},"bytes":{"if":{"type":"string"},"then":{"type":"string","pattern":"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},"else":{"type":"integer","minimum":1,"maximum":9007199254740991}},"set":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"paths":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"exclude":{"$ref":"#/$defs/patterns"},"iexclude":{"$ref":"#/$defs/patterns"},"excludeFiles":{"$ref":"#/$defs/files"},"iexcludeFiles":{"$ref":"#/$defs/files"},"include":{"$ref":"#/$defs/patterns"},"iinclude":{"$ref":"#/$defs/patterns"},"excludeCaches":{"type":"boolean"},"excludeIfPresent":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":4096}},"excludeLargerThan":{"$ref":"#/$defs/bytes"},"ignoreFiles":{"type":"boolean"},"oneFileSystem":{"type":"boolean"},"filesFrom":{"$ref":"#/$defs/files"},"filesFromNul":{"$ref":"#/$defs/files"},"command":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","maxLength":65535}},"stdinName":{"type":"string","minLength":1,"maxLength":65535},"skipIfUnchanged":{"type":"boolean"},"tags":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":1024}},"host":{"type":"string","minLength":1,"maxLength":1024},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"compression":{"$ref":"#/$defs/compression"}}}}};
 const schema221 = {"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"endpoint":{"type":"string","maxLength":1024,"pattern":"^https?://[^/@?#]+/?$"},"region":{"type":"string","pattern":"^[A-Za-z0-9-]{1,64}$"},"addressing":{"enum":["path","virtual"]},"storageClass":{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"},"encryption":{"type":"object","additionalProperties":false,"required":["algorithm"],"properties":{"algorithm":{"enum":["AES256","aws:kms"]},"kmsKeyId":{"type":"string","minLength":1,"maxLength":2048}}},"retention":{"type":"object","additionalProperties":false,"required":["mode","days"],"properties":{"mode":{"enum":["GOVERNANCE","COMPLIANCE"]},"days":{"type":"integer","minimum":1,"maximum":36500}}}}};
 const schema222 = {"enum":["lz4","none"]};
 const func85 = Object.prototype.hasOwnProperty;
@@ -6689,7 +6689,7 @@ const pattern98 = new RegExp("^[A-Za-z0-9-]{1,64}$", "u");
 const pattern99 = new RegExp("^[A-Za-z0-9_.-]{1,64}$", "u");
 const pattern101 = new RegExp("^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", "u");
 const pattern105 = new RegExp("^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$", "u");
-const schema223 = {"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"paths":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"exclude":{"$ref":"#/$defs/patterns"},"iexclude":{"$ref":"#/$defs/patterns"},"excludeFiles":{"$ref":"#/$defs/files"},"iexcludeFiles":{"$ref":"#/$defs/files"},"include":{"$ref":"#/$defs/patterns"},"iinclude":{"$ref":"#/$defs/patterns"},"excludeCaches":{"type":"boolean"},"excludeIfPresent":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":4096}},"excludeLargerThan":{"$ref":"#/$defs/bytes"},"ignoreFiles":{"type":"boolean"},"oneFileSystem":{"type":"boolean"},"filesFrom":{"$ref":"#/$defs/files"},"filesFromNul":{"$ref":"#/$defs/files"},"skipIfUnchanged":{"type":"boolean"},"tags":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":1024}},"host":{"type":"string","minLength":1,"maxLength":1024},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"compression":{"$ref":"#/$defs/compression"}}};
+const schema223 = {"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"paths":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"exclude":{"$ref":"#/$defs/patterns"},"iexclude":{"$ref":"#/$defs/patterns"},"excludeFiles":{"$ref":"#/$defs/files"},"iexcludeFiles":{"$ref":"#/$defs/files"},"include":{"$ref":"#/$defs/patterns"},"iinclude":{"$ref":"#/$defs/patterns"},"excludeCaches":{"type":"boolean"},"excludeIfPresent":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":4096}},"excludeLargerThan":{"$ref":"#/$defs/bytes"},"ignoreFiles":{"type":"boolean"},"oneFileSystem":{"type":"boolean"},"filesFrom":{"$ref":"#/$defs/files"},"filesFromNul":{"$ref":"#/$defs/files"},"command":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","maxLength":65535}},"stdinName":{"type":"string","minLength":1,"maxLength":65535},"skipIfUnchanged":{"type":"boolean"},"tags":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":1024}},"host":{"type":"string","minLength":1,"maxLength":1024},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"compression":{"$ref":"#/$defs/compression"}}};
 
 function validate85(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -7243,11 +7243,50 @@ else {
 var valid0 = true;
 }
 if(valid0){
-if(data.skipIfUnchanged !== undefined){
+if(data.command !== undefined){
+let data20 = data.command;
 const _errs49 = errors;
-if(typeof data.skipIfUnchanged !== "boolean"){
-validate84.errors = [{instancePath:instancePath+"/skipIfUnchanged",keyword:"type",params:{type: "boolean"},message:"must be boolean"}];
+if(errors === _errs49){
+if(Array.isArray(data20)){
+if(data20.length > 65536){
+validate84.errors = [{instancePath:instancePath+"/command",keyword:"maxItems",params:{limit: 65536},message:"must NOT have more than 65536 items"}];
 return false;
+}
+else {
+if(data20.length < 1){
+validate84.errors = [{instancePath:instancePath+"/command",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"}];
+return false;
+}
+else {
+var valid13 = true;
+const len6 = data20.length;
+for(let i6=0; i6<len6; i6++){
+let data21 = data20[i6];
+const _errs51 = errors;
+if(errors === _errs51){
+if(typeof data21 === "string"){
+if(func1(data21) > 65535){
+validate84.errors = [{instancePath:instancePath+"/command/" + i6,keyword:"maxLength",params:{limit: 65535},message:"must NOT have more than 65535 characters"}];
+return false;
+}
+}
+else {
+validate84.errors = [{instancePath:instancePath+"/command/" + i6,keyword:"type",params:{type: "string"},message:"must be string"}];
+return false;
+}
+}
+var valid13 = _errs51 === errors;
+if(!valid13){
+break;
+}
+}
+}
+}
+}
+else {
+validate84.errors = [{instancePath:instancePath+"/command",keyword:"type",params:{type: "array"},message:"must be array"}];
+return false;
+}
 }
 var valid0 = _errs49 === errors;
 }
@@ -7255,41 +7294,80 @@ else {
 var valid0 = true;
 }
 if(valid0){
-if(data.tags !== undefined){
-let data21 = data.tags;
-const _errs51 = errors;
-if(errors === _errs51){
-if(Array.isArray(data21)){
-if(data21.length > 1024){
-validate84.errors = [{instancePath:instancePath+"/tags",keyword:"maxItems",params:{limit: 1024},message:"must NOT have more than 1024 items"}];
-return false;
-}
-else {
-var valid13 = true;
-const len6 = data21.length;
-for(let i6=0; i6<len6; i6++){
-let data22 = data21[i6];
+if(data.stdinName !== undefined){
+let data22 = data.stdinName;
 const _errs53 = errors;
 if(errors === _errs53){
 if(typeof data22 === "string"){
-if(func1(data22) > 1024){
-validate84.errors = [{instancePath:instancePath+"/tags/" + i6,keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"}];
+if(func1(data22) > 65535){
+validate84.errors = [{instancePath:instancePath+"/stdinName",keyword:"maxLength",params:{limit: 65535},message:"must NOT have more than 65535 characters"}];
 return false;
 }
 else {
 if(func1(data22) < 1){
-validate84.errors = [{instancePath:instancePath+"/tags/" + i6,keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
+validate84.errors = [{instancePath:instancePath+"/stdinName",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
 return false;
 }
 }
 }
 else {
-validate84.errors = [{instancePath:instancePath+"/tags/" + i6,keyword:"type",params:{type: "string"},message:"must be string"}];
+validate84.errors = [{instancePath:instancePath+"/stdinName",keyword:"type",params:{type: "string"},message:"must be string"}];
 return false;
 }
 }
-var valid13 = _errs53 === errors;
-if(!valid13){
+var valid0 = _errs53 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.skipIfUnchanged !== undefined){
+const _errs55 = errors;
+if(typeof data.skipIfUnchanged !== "boolean"){
+validate84.errors = [{instancePath:instancePath+"/skipIfUnchanged",keyword:"type",params:{type: "boolean"},message:"must be boolean"}];
+return false;
+}
+var valid0 = _errs55 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.tags !== undefined){
+let data24 = data.tags;
+const _errs57 = errors;
+if(errors === _errs57){
+if(Array.isArray(data24)){
+if(data24.length > 1024){
+validate84.errors = [{instancePath:instancePath+"/tags",keyword:"maxItems",params:{limit: 1024},message:"must NOT have more than 1024 items"}];
+return false;
+}
+else {
+var valid14 = true;
+const len7 = data24.length;
+for(let i7=0; i7<len7; i7++){
+let data25 = data24[i7];
+const _errs59 = errors;
+if(errors === _errs59){
+if(typeof data25 === "string"){
+if(func1(data25) > 1024){
+validate84.errors = [{instancePath:instancePath+"/tags/" + i7,keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"}];
+return false;
+}
+else {
+if(func1(data25) < 1){
+validate84.errors = [{instancePath:instancePath+"/tags/" + i7,keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
+return false;
+}
+}
+}
+else {
+validate84.errors = [{instancePath:instancePath+"/tags/" + i7,keyword:"type",params:{type: "string"},message:"must be string"}];
+return false;
+}
+}
+var valid14 = _errs59 === errors;
+if(!valid14){
 break;
 }
 }
@@ -7300,23 +7378,23 @@ validate84.errors = [{instancePath:instancePath+"/tags",keyword:"type",params:{t
 return false;
 }
 }
-var valid0 = _errs51 === errors;
+var valid0 = _errs57 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.host !== undefined){
-let data23 = data.host;
-const _errs55 = errors;
-if(errors === _errs55){
-if(typeof data23 === "string"){
-if(func1(data23) > 1024){
+let data26 = data.host;
+const _errs61 = errors;
+if(errors === _errs61){
+if(typeof data26 === "string"){
+if(func1(data26) > 1024){
 validate84.errors = [{instancePath:instancePath+"/host",keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"}];
 return false;
 }
 else {
-if(func1(data23) < 1){
+if(func1(data26) < 1){
 validate84.errors = [{instancePath:instancePath+"/host",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
 return false;
 }
@@ -7327,24 +7405,24 @@ validate84.errors = [{instancePath:instancePath+"/host",keyword:"type",params:{t
 return false;
 }
 }
-var valid0 = _errs55 === errors;
+var valid0 = _errs61 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.repository !== undefined){
-let data24 = data.repository;
-const _errs57 = errors;
-const _errs58 = errors;
-if(errors === _errs58){
-if(typeof data24 === "string"){
-if(func1(data24) > 4096){
+let data27 = data.repository;
+const _errs63 = errors;
+const _errs64 = errors;
+if(errors === _errs64){
+if(typeof data27 === "string"){
+if(func1(data27) > 4096){
 validate84.errors = [{instancePath:instancePath+"/repository",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"}];
 return false;
 }
 else {
-if(func1(data24) < 1){
+if(func1(data27) < 1){
 validate84.errors = [{instancePath:instancePath+"/repository",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
 return false;
 }
@@ -7355,24 +7433,24 @@ validate84.errors = [{instancePath:instancePath+"/repository",keyword:"type",par
 return false;
 }
 }
-var valid0 = _errs57 === errors;
+var valid0 = _errs63 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.key !== undefined){
-let data25 = data.key;
-const _errs60 = errors;
-const _errs61 = errors;
-if(errors === _errs61){
-if(typeof data25 === "string"){
-if(func1(data25) > 4096){
+let data28 = data.key;
+const _errs66 = errors;
+const _errs67 = errors;
+if(errors === _errs67){
+if(typeof data28 === "string"){
+if(func1(data28) > 4096){
 validate84.errors = [{instancePath:instancePath+"/key",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"}];
 return false;
 }
 else {
-if(func1(data25) < 1){
+if(func1(data28) < 1){
 validate84.errors = [{instancePath:instancePath+"/key",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
 return false;
 }
@@ -7383,23 +7461,25 @@ validate84.errors = [{instancePath:instancePath+"/key",keyword:"type",params:{ty
 return false;
 }
 }
-var valid0 = _errs60 === errors;
+var valid0 = _errs66 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.compression !== undefined){
-let data26 = data.compression;
-const _errs63 = errors;
-if(!((data26 === "lz4") || (data26 === "none"))){
+let data29 = data.compression;
+const _errs69 = errors;
+if(!((data29 === "lz4") || (data29 === "none"))){
 validate84.errors = [{instancePath:instancePath+"/compression",keyword:"enum",params:{allowedValues: schema222.enum},message:"must be equal to one of the allowed values"}];
 return false;
 }
-var valid0 = _errs63 === errors;
+var valid0 = _errs69 === errors;
 }
 else {
 var valid0 = true;
+}
+}
 }
 }
 }

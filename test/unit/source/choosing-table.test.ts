@@ -107,7 +107,14 @@ describe('docs/choosing.md', () => {
     const options = rows.map((row) => row.options).join(' ');
     const command = choosing(new Command(), []);
     const flags = command.options.map(({ long }) => long!);
-    const elsewhere = ['--one-file-system', '--files-from', '--files-from-nul'];
+    const elsewhere = [
+      '--one-file-system',
+      '--files-from',
+      '--files-from-nul',
+      '--stdin',
+      '--command',
+      '--stdin-name',
+    ];
     expect(
       flags.filter(
         (flag) => !options.includes(`${flag} `) && !options.endsWith(flag) && !elsewhere.includes(flag),
