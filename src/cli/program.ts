@@ -1,6 +1,7 @@
 /** The command table: what the commands are called and which options they have. What they do is imported when used. */
 import { Command, Option } from 'commander';
 import { BackpackError } from '../base/errors.ts';
+import type { RuleArgument, RuleOption } from './choosing.ts';
 import type { CommonOptions, Context } from './context.ts';
 import { addServe } from './serve-program.ts';
 
@@ -77,16 +78,20 @@ export function buildProgram(context: Context, version: string, done: SetExitCod
       done(await init(context, location, options));
     });
 
-  common(program.command('backup'))
+  const rules: RuleArgument[] = [];
+  choosing(common(program.command('backup')), rules)
     .argument('[path...]', 'what to back up; default: the paths of --set')
     .description('store one snapshot of some paths; only new and changed content is written')
     .option('--set <name>', 'a named set of the config file, or a name for these paths')
     .option('--tag <tag>', 'tag of the snapshot; may be given more than once', collect)
     .option('--host <name>', 'host name to record; default: the name of this machine')
+    .option('--time <time>', 'time to record: 2026-11-25, "2026-11-25 10:30:00"; default: now')
+    .option('-n, --dry-run', 'list what is new and changed, write nothing')
+    .option('--skip-if-unchanged', 'make no snapshot when it would hold the same as the last one')
     .option('--threads <n>', 'worker threads (BACKPACK_THREADS); default: all cores')
     .action(async (paths: string[], options: CommonOptions) => {
       const { backup } = await import('./commands/backup.ts');
-      done(await backup(context, paths, options));
+      done(await backup(context, paths, { ...options, rules }));
     });
 
   common(program.command('list'))
@@ -164,6 +169,36 @@ Exit codes: 0 done, 1 failed, 2 usage or config, 3 done but incomplete, 4 damage
 Keep a copy of the key file: without it nobody can read the backup.`,
   );
   return program;
+}
+
+/** Options that choose files. @param rules gets those with patterns, in the order in which they are given */
+export function choosing(command: Command, rules: RuleArgument[]): Command {
+  const rule = (option: RuleOption) => (value: string) => rules.push({ option, value });
+  return command
+    .option(
+      '--exclude <pattern>',
+      'leave out what matches: *.o, cache/, /home/*/tmp, ./build',
+      rule('exclude'),
+    )
+    .option('--iexclude <pattern>', 'the same, upper and lower case alike', rule('iexclude'))
+    .option('--exclude-file <file>', 'patterns, one on each line', rule('exclude-file'))
+    .option('--iexclude-file <file>', 'the same, upper and lower case alike', rule('iexclude-file'))
+    .option('--include <pattern>', 'bring back what a pattern before it excluded', rule('include'))
+    .option('--iinclude <pattern>', 'the same, upper and lower case alike', rule('iinclude'))
+    .option('--exclude-caches', 'leave out what is in folders with a CACHEDIR.TAG')
+    .option(
+      '--exclude-if-present <name>',
+      'leave out what is in folders with such a file; NAME:TEXT: if it begins so',
+      collect,
+    )
+    .option('--exclude-larger-than <size>', 'leave out larger files: 500M, 1.5 GiB')
+    .option('--no-ignore-files', 'do not look at .backpackignore files')
+    .option('-x, --one-file-system', 'store other filesystems as empty folders')
+    .option('--files-from <file>', 'paths to back up, one on each line; - is standard input', collect)
+    .option('--files-from-nul <file>', 'paths to back up, each ended by a NUL byte', collect)
+    .option('--stdin', 'store standard input as one file')
+    .option('--command', 'run PATH... as program and arguments (after --), store what it writes as one file')
+    .option('--stdin-name <name>', 'name of that file; default: stdin, or the name of the program');
 }
 
 function collect(value: string, before: readonly string[] = []): string[] {

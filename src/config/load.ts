@@ -80,7 +80,6 @@ const known = [
   'cache',
   's3',
   'paths',
-  'exclude',
   'tags',
   'host',
   'keyCommand',
@@ -93,6 +92,22 @@ const known = [
   ...['backup', 'restore', 'prune', 'check'].flatMap((name) =>
     ['before', 'after', 'failed', 'finally'].map((moment) => `${name}.${moment}`),
   ),
+  'exclude',
+  'iexclude',
+  'excludeFiles',
+  'iexcludeFiles',
+  'include',
+  'iinclude',
+  'excludeCaches',
+  'excludeIfPresent',
+  'excludeLargerThan',
+  'ignoreFiles',
+  'oneFileSystem',
+  'filesFrom',
+  'filesFromNul',
+  'skipIfUnchanged',
+  'command',
+  'stdinName',
 ];
 
 function nearest(key: string): string {
@@ -110,7 +125,7 @@ export function ignoredSettings(config: Config, set?: string): string[] {
   const names = ['compression', 'retention'].filter((name) => name in config);
   const limits = ['memory', 'readRate', 'writeRate'].filter((name) => name in (config.limits ?? {}));
   const chosen = (set === undefined ? undefined : config.sets?.[set]) ?? {};
-  const ofSet = ['exclude', 'compression'].filter((name) => name in chosen);
+  const ofSet = ['compression'].filter((name) => name in chosen);
   return [...names, ...limits.map((name) => `limits.${name}`), ...ofSet.map((name) => `sets.${set}.${name}`)];
 }
 

@@ -10,11 +10,11 @@ import { MiB } from '../base/limits.ts';
 import { threadsWithin } from '../base/open-files.ts';
 import { type Clock, type Random, systemClock, systemRandom } from '../base/ports.ts';
 import { WriterMemory } from '../container/container-writer.ts';
-import { rootWriter } from '../format/header.ts';
-import { type NameJson, nameFromJson, nameToJson } from '../format/name-json.ts';
-import { makeId, timeOfId } from '../format/names.ts';
+import { type NameJson, nameToJson } from '../format/name-json.ts';
+import { makeId } from '../format/names.ts';
+import type { BuiltPage } from '../format/page-builder.ts';
 import type { PackRef, PageRef, Snapshot, SourceErrorLine } from '../format/snapshot.ts';
-import { formatMs, parseTime } from '../format/time.ts';
+import { formatMs } from '../format/time.ts';
 import { BackupRun } from '../pipeline/backup-run.ts';
 import { BackupWorker, type BackupWorkerOptions } from '../pipeline/backup-worker.ts';
 import { Catalog, type CatalogMemory, createCatalogMemory } from '../pipeline/catalog.ts';
@@ -22,28 +22,27 @@ import type { Totals } from '../pipeline/estimate.ts';
 import type { PacksResult } from '../pipeline/jobs.ts';
 import { type LazyPort, lazyPort } from '../pipeline/lazy-port.ts';
 import { createPackListMemory, PackList, type PackListMemory } from '../pipeline/pack-list.ts';
-import { ParentCursor } from '../pipeline/parent-cursor.ts';
+import { type StreamFile, StreamRun } from '../pipeline/stream-run.ts';
 import { inlinePort, threadPort, type WorkerPort } from '../pipeline/worker-port.ts';
 import { afterCheck, putSnapshot, snapshotTexts } from '../repo/commit.ts';
 import { type IndexState, loadIndex, mergedLines, shouldMerge, writeIndex } from '../repo/index-objects.ts';
 import { MetaWriter } from '../repo/meta-writer.ts';
 import { type Presence, readPresence } from '../repo/presence.ts';
 import type { Repository } from '../repo/repository.ts';
-import {
-  listSnapshots,
-  loadSnapshot,
-  PageReader,
-  type SnapshotInfo,
-  type SnapshotList,
-} from '../repo/snapshots.ts';
+import { listSnapshots, type SnapshotInfo, type SnapshotList } from '../repo/snapshots.ts';
 import type { SnapshotRoot } from '../schema/index.ts';
-import type { Skip, SourceRoot } from '../source/walk.ts';
+import { Filter, type FilterOptions } from '../source/filter.ts';
+import type { SourceRoot } from '../source/walk.ts';
+import { openParents, type Parent, parentsOf } from './parents.ts';
+import { recordedRoots } from './roots.ts';
 
 /** What to back up and how. */
 export interface BackupOptions {
   readonly roots: readonly SourceRoot[];
-  /** Files and folders that are never stored (the repository, the key), and why. */
-  readonly own: readonly { readonly device: bigint; readonly inode: bigint; readonly reason: string }[];
+  /** One file that is read from a stream, instead of the roots. */
+  readonly stream?: StreamFile;
+  /** What is left out. */
+  readonly filter?: FilterOptions;
   /** Extensions decide what else is left out: a reason, or undefined. Without one, nothing is asked. */
   readonly decide?: (stored: ByteString, stat: BigIntStats) => string | undefined;
   /** Whether to count the source beside the run, for a progress line that tells how much is left. */
@@ -52,6 +51,10 @@ export interface BackupOptions {
   readonly user?: string;
   readonly set?: string;
   readonly tags?: readonly string[];
+  /** Time of the snapshot, in milliseconds since 1970; default: when the run began. */
+  readonly timeMs?: number;
+  /** Whether to make no snapshot when it would hold the same as the last one. */
+  readonly skipIfUnchanged?: boolean;
   /** Name and version of the program. */
   readonly app: string;
   /** Worker threads; 0 runs inline. Default: one per core. */
@@ -85,11 +88,16 @@ export type BackupEvent =
   /** A key file of a repository, of this one or another, is among the files; it is stored like any other. */
   | { readonly type: 'key-file'; readonly path: string }
   | { readonly type: 'skipped'; readonly path: string; readonly reason: string }
+  | { readonly type: 'excluded'; readonly path: string; readonly reason: string }
+  | { readonly type: 'rules-ignored'; readonly path: string; readonly message: string }
   | { readonly type: 'warning'; readonly path: string; readonly warnings: readonly string[] };
 
 /** Result of a backup. */
 export interface BackupSummary {
+  /** The new snapshot; when the run was skipped, the one that holds the same. */
   readonly snapshotId: string;
+  /** No snapshot was made, because nothing has changed. */
+  readonly unchanged: boolean;
   readonly seq: number;
   readonly parents: readonly string[];
   readonly files: number;
@@ -106,15 +114,19 @@ export interface BackupSummary {
   readonly bytesStored: number;
   readonly sourceErrors: number;
   readonly tornFiles: number;
+  /** Files and folders that rules left out; what is below such a folder is not counted. */
+  readonly excluded: number;
   readonly elapsedMs: number;
 }
+
+/** What makes the pages. */
+type Run = Pick<BackupRun, 'counts' | 'run'>;
 
 const attemptsMax = 3;
 const checkpointMs: number = 30 * 60 * 1000;
 const estimateAfterMs = 1000;
 /** The longest delay of a timer: 24 days. */
 const never = 2 ** 31 - 1;
-const raceNs = 2_000_000_000n;
 const packsMax = 1 << 22;
 const catalogMax: number = 2048 * MiB;
 
@@ -139,7 +151,8 @@ export async function backup(
       throw error;
     }
     if (done.missing.length === 0) return done.summary;
-    if (attempt === attemptsMax) {
+    // A stream cannot be read again.
+    if (attempt === attemptsMax || options.stream !== undefined) {
       throw new BackpackError(
         'BP_PACKS_VANISHED',
         `${done.missing.length} packs vanished while the snapshot was written`,
@@ -163,7 +176,7 @@ interface RunState {
   /** Pages done so far, and the packs that they need. */
   readonly pages: PageRef[];
   readonly needed: Set<string>;
-  readonly run: BackupRun;
+  readonly run: Run;
 }
 
 /** One attempt at a snapshot. */
@@ -186,8 +199,11 @@ class Attempt {
   #meta: MetaWriter;
   readonly #errors: SourceErrorLine[] = [];
   readonly #started: number;
+  readonly #roots: readonly NameJson[];
   #index: IndexState | undefined;
   #torn = 0;
+  #parents: readonly Parent[] = [];
+  #excluded = 0;
   #totals: Totals | undefined;
   #counter: WorkerPort | undefined;
   #metaBytes = 0;
@@ -209,6 +225,7 @@ class Attempt {
     this.#random = options.random ?? systemRandom;
     this.#started = this.#clock.now();
     this.#checkpointAt = this.#started;
+    this.#roots = recordedRoots(options.roots).map((path) => JSON.parse(nameToJson(path)) as NameJson);
     this.#catalog = createCatalogMemory(options.catalogBytes ?? MiB, catalogMax);
     this.#packMemory = createPackListMemory(packsMax);
     this.#packList = new PackList(this.#packMemory);
@@ -239,13 +256,18 @@ class Attempt {
   async run(): Promise<{ summary: BackupSummary; missing: readonly string[] }> {
     const list = await listSnapshots(this.#repository);
     const presence = await readPresence(this.#repository);
-    const parents = this.#parentsOf(list);
+    const { host, set } = this.#o;
+    const stream = this.#o.stream !== undefined;
+    const parents = stream ? [] : parentsOf(list, { host, set, roots: this.#roots });
     const pages: PageRef[] = [];
     const needed = new Set<string>();
     const run = await this.#start(presence, parents, pages, needed);
     this.#state = { list, presence, parents, pages, needed, run };
     const timer = setInterval(() => this.#report(run), 100);
-    const counting = setTimeout(() => this.#estimate(), this.#o.estimate === true ? estimateAfterMs : never);
+    const counting = setTimeout(
+      () => this.#estimate(),
+      this.#o.estimate === true && !stream ? estimateAfterMs : never,
+    );
     try {
       await run.run();
     } finally {
@@ -254,7 +276,28 @@ class Attempt {
     }
     this.#totals = run.counts;
     this.#report(run);
+    const same = this.#o.skipIfUnchanged === true ? this.#unchangedSince(pages) : undefined;
+    if (same !== undefined) {
+      await this.abort();
+      return { summary: { ...this.#summary(same, run, 0), unchanged: true }, missing: [] };
+    }
     return this.#finish(this.#state);
+  }
+
+  /** The parent that holds exactly what this run found, unread files included. */
+  #unchangedSince(pages: readonly PageRef[]): SnapshotRoot | undefined {
+    const [parent] = this.#parents;
+    if (parent === undefined || parent.info.root.partial || this.#replaces.length > 0) return undefined;
+    const { snapshot, info } = parent;
+    const samePages =
+      pages.length === snapshot.pages.length &&
+      pages.every(({ pack, record }, i) => {
+        const old = snapshot.pages[i]!;
+        return old.pack === pack && old.record === record;
+      });
+    const errors = (lines: readonly SourceErrorLine[]): string =>
+      JSON.stringify(lines.map(({ path, code }) => [path, code]));
+    return samePages && errors(this.#errors) === errors(snapshot.errors) ? info.root : undefined;
   }
 
   async abort(): Promise<void> {
@@ -275,43 +318,20 @@ class Attempt {
     parents: readonly SnapshotInfo[],
     pages: PageRef[],
     needed: Set<string>,
-  ): Promise<BackupRun> {
-    const reader = new PageReader(this.#repository, rootWriter);
+  ): Promise<Run> {
     const metaPacks = new Set<string>();
-    const cursors: ParentCursor[] = [];
-    for (const info of parents) {
-      const snapshot = await loadSnapshot(this.#repository, info);
-      for (const page of snapshot.pages) metaPacks.add(page.pack);
-      const start = parseTime(info.root.time);
-      const made = BigInt(timeOfId(info.id)) * 1_000_000n;
-      const trust = (start < made ? start : made) - raceNs;
-      const usable = snapshot.pages.every(({ pack }) => presence.has(pack));
-      // A page that is gone cannot be merged with; then everything is read again, and stored only where it is missing.
-      if (usable)
-        cursors.push(
-          new ParentCursor(
-            snapshot.pages,
-            (ref) => reader.read(ref),
-            (pack) => presence.has(pack),
-            trust,
-          ),
-        );
-    }
+    this.#parents = await openParents(this.#repository, parents, presence);
+    for (const { snapshot } of this.#parents) for (const page of snapshot.pages) metaPacks.add(page.pack);
     const pathHash = this.#pathHash();
-    return new BackupRun({
-      roots: this.#o.roots,
-      skip: skipOf(this.#o),
-      parents: cursors,
-      workers: this.#workers,
+    const common = {
       signal: this.#o.signal,
       packs: this.#packList,
-      hashStateBytes: this.#memory.codec.kernel.hashStateBytes,
       pathHash,
       beforeFirstFile: async () => {
         const catalog = new Catalog(this.#catalog, this.#workers.length);
         this.#index = await loadIndex(this.#repository, presence, catalog, this.#packList, metaPacks);
       },
-      onPage: async (page) => {
+      onPage: async (page: BuiltPage) => {
         this.#o.signal?.throwIfAborted();
         const packs = page.kind === 'old' ? page.page.packs : page.packs;
         for (const pack of packs) needed.add(pack);
@@ -328,6 +348,22 @@ class Attempt {
         if (this.#clock.now() - this.#checkpointAt >= (this.#o.checkpointMs ?? checkpointMs))
           await this.#checkpoint();
       },
+    };
+    const { stream } = this.#o;
+    if (stream !== undefined) {
+      const timeMs = this.#o.timeMs ?? this.#started;
+      return new StreamRun({ ...common, file: stream, timeMs, worker: this.#workers[0]! });
+    }
+    return new BackupRun({
+      ...common,
+      roots: this.#o.roots,
+      filter: new Filter(this.#o.filter ?? {}, {
+        onIgnored: (path, message) => this.#ignored(path, message),
+        decide: this.#o.decide,
+      }),
+      parents: this.#parents.flatMap(({ cursor }) => (cursor === undefined ? [] : [cursor])),
+      workers: this.#workers,
+      hashStateBytes: this.#memory.codec.kernel.hashStateBytes,
       onProblem: (problem) => this.#problem(problem.stored || problem.real, problem.code, problem.message),
       onKeyFile: (path) => this.#emit({ type: 'key-file', path }),
       onWarning: (path, warnings) => {
@@ -338,12 +374,19 @@ class Attempt {
   }
 
   #problem(path: ByteString, code: string, message: string): void {
-    if (code === 'skipped') {
-      this.#emit({ type: 'skipped', path, reason: message });
+    if (code === 'skipped' || code === 'excluded') {
+      if (code === 'excluded') this.#excluded += 1;
+      this.#emit(
+        code === 'excluded' ? { type: code, path, reason: message } : { type: code, path, reason: message },
+      );
       return;
     }
     this.#errors.push({ path, code: code.replace(/[^A-Za-z0-9_-]/g, '') || 'EUNKNOWN' });
     this.#emit({ type: 'source-error', path, code, message });
+  }
+
+  #ignored(path: ByteString, message: string): void {
+    this.#emit({ type: 'rules-ignored', path, message });
   }
 
   async #finish(state: RunState): Promise<{ summary: BackupSummary; missing: readonly string[] }> {
@@ -436,13 +479,13 @@ class Attempt {
       v: 1,
       id,
       seq: highest + 1 + this.partials.length,
-      time: formatMs(this.#started),
+      time: formatMs(this.#o.timeMs ?? this.#started),
       end: formatMs(this.#clock.now()),
       host,
       ...(user === undefined ? {} : { user }),
       ...(set === undefined ? {} : { set }),
       ...(tags === undefined || tags.length === 0 ? {} : { tags }),
-      roots: this.#o.roots.map((given) => JSON.parse(nameToJson(namedAs(given))) as NameJson),
+      roots: this.#roots,
       parents: parents.map((info) => info.id),
       prev: last?.id ?? null,
       known: list.snapshots.slice(-64).map((info) => info.id),
@@ -455,22 +498,6 @@ class Attempt {
       params: { dedup: 'xxh64+gmac', chunker: 'fastcdc-1', packSize: this.#packSize },
       stats: { files, bytes, stored: this.#dataBytes, errors: this.#errors.length },
     };
-  }
-
-  /** The last complete snapshot of this host and set (or roots), and a later partial one. */
-  #parentsOf(list: SnapshotList): SnapshotInfo[] {
-    const { host, set, roots } = this.#o;
-    const own = sameRoots(roots.map(({ stored }) => stored));
-    const same = list.snapshots.filter(
-      ({ root, writer }) =>
-        writer === rootWriter &&
-        root.host === host &&
-        root.set === set &&
-        (set !== undefined || sameRoots(root.roots.map((name) => nameFromJson(name as NameJson))) === own),
-    );
-    const complete = same.findLastIndex(({ root }) => !root.partial);
-    const later = same.slice(complete + 1).at(-1);
-    return [...(complete < 0 ? [] : [same[complete]!]), ...(later === undefined ? [] : [later])];
   }
 
   #worker(owner: number, threads: boolean): LazyPort {
@@ -517,7 +544,7 @@ class Attempt {
     return { bytesRead, bytesStored };
   }
 
-  #report(run: BackupRun): void {
+  #report(run: Run): void {
     const { files, unchangedBytes } = run.counts;
     const counters = this.#counters();
     const bytesDone = unchangedBytes + counters.bytesRead;
@@ -526,8 +553,10 @@ class Attempt {
 
   /** Counts the source in a thread of its own; only long runs come to it. */
   #estimate(): void {
-    const own = this.#o.own.map(({ device, inode }) => [device, inode] as const);
-    this.#counter = threadPort(new URL('../pipeline/estimate-thread.js', import.meta.url), own);
+    this.#counter = threadPort(
+      new URL('../pipeline/estimate-thread.js', import.meta.url),
+      this.#o.filter ?? {},
+    );
     this.#counter.call<Totals>('total', this.#o.roots).then(
       (totals) => {
         this.#totals = totals;
@@ -536,10 +565,11 @@ class Attempt {
     );
   }
 
-  #summary(root: SnapshotRoot, run: BackupRun, stored: number): BackupSummary {
+  #summary(root: SnapshotRoot, run: Run, stored: number): BackupSummary {
     const { counts } = run;
     return {
       snapshotId: root.id,
+      unchanged: false,
       seq: root.seq,
       parents: root.parents,
       files: counts.files,
@@ -553,27 +583,8 @@ class Attempt {
       bytesStored: stored + this.#metaBytes,
       sourceErrors: this.#errors.length,
       tornFiles: this.#torn,
+      excluded: this.#excluded,
       elapsedMs: this.#clock.now() - this.#started,
     };
   }
-}
-
-/** A root as the user named it: an absolute path with its slash, which the path in the snapshot does not have. */
-function namedAs({ real, stored }: SourceRoot): ByteString {
-  return real === `/${stored}` ? real : stored;
-}
-
-/** Roots that are stored in the same places; earlier versions left the slash away. */
-function sameRoots(names: readonly ByteString[]): string {
-  return JSON.stringify(names.map((name) => name.replace(/^\/+/, '')));
-}
-
-/** Files are known by device and inode, wherever a path leads to them. */
-function skipOf({ own, decide }: BackupOptions): Skip {
-  const byInode = new Map(own.map((one) => [one.inode, one]));
-  const isOwn = (stat: BigIntStats): string | undefined => {
-    const found = byInode.get(stat.ino);
-    return found !== undefined && found.device === stat.dev ? found.reason : undefined;
-  };
-  return decide === undefined ? isOwn : (stat, stored) => isOwn(stat) ?? decide(stored, stat);
 }

@@ -5,11 +5,14 @@
 import type { ByteString } from '../base/bytes.ts';
 import { BackpackError } from '../base/errors.ts';
 import { KiB, MiB } from '../base/limits.ts';
-import { type Extent, hole, zeros } from '../format/extents.ts';
+import { hole, zeros } from '../format/extents.ts';
 import { type BuiltPage, type KeptEntry, type NewEntry, PageBuilder } from '../format/page-builder.ts';
+import type { Filter } from '../source/filter.ts';
 import { type FileStamp, sameStamp } from '../source/read-file.ts';
-import { type Skip, type SourceItem, type SourceProblem, type SourceRoot, walk } from '../source/walk.ts';
+import { type SourceItem, type SourceProblem, type SourceRoot, walk } from '../source/walk.ts';
 import { entryPrefix, FilesystemNumbers, typeOf, withStamp } from './entry-line.ts';
+import { extentsOf } from './extent-list.ts';
+import { findInParents } from './find-parent.ts';
 import {
   type FileResult,
   type FilesResult,
@@ -28,7 +31,7 @@ import type { WorkerPort } from './worker-port.ts';
 /** What a run needs. */
 export interface BackupRunOptions {
   readonly roots: readonly SourceRoot[];
-  readonly skip: Skip;
+  readonly filter: Filter;
   /** Cursors over the parents; a later one wins. */
   readonly parents: readonly ParentCursor[];
   readonly workers: readonly WorkerPort[];
@@ -128,7 +131,7 @@ export class BackupRun {
   /** Walks everything; resolves when all pages have been handed on. */
   async run(): Promise<void> {
     let seen = 0;
-    for (const item of walk(this.#o.roots, this.#o.skip)) {
+    for (const item of walk(this.#o.roots, this.#o.filter)) {
       if ('code' in item) this.#o.onProblem(item);
       else await this.#item(item);
       seen += 1;
@@ -174,7 +177,7 @@ export class BackupRun {
       return;
     }
     const prefix = entryPrefix(item, type, this.#filesystems);
-    const { parent, known } = await this.#parentOf(item.stored, prefix);
+    const { parent, known } = await findInParents(this.#o.parents, item.stored, prefix);
     const size = Number(item.stat.size);
     this.#count(type, size);
     // A file that changed within the resolution of the clock looks the same: those are read again.
@@ -205,28 +208,6 @@ export class BackupRun {
     }
     this.counts.files += 1;
     this.counts.bytes += size;
-  }
-
-  /** The parent whose entry of this path is unchanged, and whether any parent has the path. */
-  async #parentOf(
-    path: ByteString,
-    prefix: string,
-  ): Promise<{ parent: ParentCursor | undefined; known: boolean }> {
-    let parent: ParentCursor | undefined;
-    let known = false;
-    for (const cursor of this.#o.parents) {
-      if (!cursor.matches(prefix)) {
-        let found = cursor.seek(path);
-        while (found === 'load') {
-          await cursor.load();
-          found = cursor.seek(path);
-        }
-        if (found === 'none') continue;
-      }
-      known = true;
-      if (cursor.matches(prefix)) parent = cursor;
-    }
-    return { parent, known };
   }
 
   async #file(
@@ -283,7 +264,7 @@ export class BackupRun {
       path,
       prefix: warnings === undefined ? start : `${start},"w":${JSON.stringify(warnings)}`,
       x: result.x === '' ? undefined : result.x,
-      extents: this.#extents(extents),
+      extents: extentsOf(extents, this.#o.packs),
     };
     // Read again only to be sure, and found in the same place: the old line, and with it the old page, can stay.
     slot.entry = kept !== undefined && sameContent(kept, entry) ? kept : entry;
@@ -302,17 +283,6 @@ export class BackupRun {
       this.#finish(file, { x: x === noHash ? '' : x, ...odd.get(i) }, result.extents.subarray(at, next));
       at = next;
     }
-  }
-
-  #extents(flat: ArrayLike<number>): Extent[] {
-    const extents: Extent[] = [];
-    for (let i = 0; i < flat.length; i += 5) {
-      const number = flat[i]!;
-      const pack = number === -1 ? hole : number === -2 ? zeros : this.#o.packs.get(number);
-      const offset = Math.max(0, flat[i + 4]!);
-      extents.push({ pack, record: flat[i + 1]!, count: flat[i + 2]!, length: flat[i + 3]!, offset });
-    }
-    return extents;
   }
 
   /** Gives the gathered batch to the worker with the least to do. */

@@ -15,8 +15,9 @@ import type { Kernel } from '../kernel/kernel.ts';
 import { closeSource, type FileStamp, openSource, readAt, sameStamp, stampOf } from '../source/read-file.ts';
 import type { StorageSpec } from '../storage/open.ts';
 import type { Storage } from '../storage/storage.ts';
-import { Catalog, type CatalogMemory, type ChunkPlace } from './catalog.ts';
+import { Catalog, type CatalogMemory } from './catalog.ts';
 import { DataPacks, groupBytes } from './data-packs.ts';
+import { addExtent, addZeros } from './extent-list.ts';
 import {
   type FileResult,
   type FilesResult,
@@ -30,6 +31,7 @@ import {
 import { PackList, type PackListMemory } from './pack-list.ts';
 import { chainBytes, RangeChain } from './range-chain.ts';
 import { rangeBytes, ScanWindow } from './scan.ts';
+import { type StreamResult, type StreamTask, storeStream } from './stream-worker.ts';
 
 /** What a worker is made with; can be posted to a thread. */
 export interface BackupWorkerOptions {
@@ -126,6 +128,15 @@ export class BackupWorker {
     } finally {
       if (fd >= 0) closeSource(fd);
     }
+  }
+
+  /** Reads and stores bytes of unknown length. */
+  async stream(task: StreamTask): Promise<StreamResult> {
+    const onRead = (bytes: number): void => {
+      this.#progress[0]! += bytes;
+    };
+    const lent = { kernel: this.#kernel, window: this.#window, packs: this.#packs, state: this.#state };
+    return storeStream({ ...lent, onRead }, task);
   }
 
   /** Makes everything durable. */
@@ -292,28 +303,4 @@ export class BackupWorker {
     }
     return extents;
   }
-}
-
-/** Adds a chunk to a list of extents; whole records that follow each other become one extent. */
-function addExtent(extents: number[], place: Readonly<ChunkPlace>, length: number): void {
-  const last = extents.length - 5;
-  const follows =
-    place.whole &&
-    last >= 0 &&
-    extents[last] === place.pack &&
-    extents[last + 4] === -1 &&
-    extents[last + 1]! + extents[last + 2]! === place.record;
-  if (follows) {
-    extents[last + 2]! += 1;
-    extents[last + 3]! += length;
-  } else {
-    extents.push(place.pack, place.record, 1, length, place.whole ? -1 : place.offset);
-  }
-}
-
-function addZeros(extents: number[], length: number, hole: boolean): void {
-  const kind = hole ? -1 : -2;
-  const last = extents.length - 5;
-  if (last >= 0 && extents[last] === kind) extents[last + 3]! += length;
-  else extents.push(kind, 0, 0, length, 0);
 }

@@ -1,4 +1,5 @@
 /** Counts what a backup will have to look at, beside the run, so that the progress line can tell how much is left. */
+import { Filter, type FilterOptions } from '../source/filter.ts';
 import { type SourceRoot, walk } from '../source/walk.ts';
 
 /** Sums over the source. */
@@ -7,24 +8,19 @@ export interface Totals {
   readonly bytes: number;
 }
 
-/** What is left out, as plain data for a thread: device and inode. */
-export type OwnFiles = readonly (readonly [device: bigint, inode: bigint])[];
-
 /** Walks the source once; errors count for nothing, the run itself reports them. */
 export class Estimator {
-  readonly #own: OwnFiles;
+  readonly #filter: Filter;
 
-  constructor(own: OwnFiles) {
-    this.#own = own;
+  constructor(filter: FilterOptions) {
+    this.#filter = new Filter(filter);
   }
 
   /** Totals below the roots. */
   async total(roots: readonly SourceRoot[]): Promise<Totals> {
     let files = 0;
     let bytes = 0;
-    const skip = (stat: { dev: bigint; ino: bigint }): string | undefined =>
-      this.#own.some(([device, inode]) => inode === stat.ino && device === stat.dev) ? 'own' : undefined;
-    for (const item of walk(roots, skip)) {
+    for (const item of walk(roots, this.#filter)) {
       if ('code' in item || !item.stat.isFile()) continue;
       files += 1;
       bytes += Number(item.stat.size);

@@ -64,6 +64,15 @@ export class ScanWindow {
     return { address: this.base - back, position: from - back };
   }
 
+  /** Begins at file position `to` instead; what was read from there on is kept, and looked at anew. */
+  slide(to: number): void {
+    const { end } = this;
+    const back = Math.min(lookBack, to);
+    this.#kernel.bytes.copyWithin(this.base - back, this.address(to) - back, this.address(end));
+    this.reset(to);
+    this.end = end;
+  }
+
   /** Address of a file position inside the window. */
   address(position: number): number {
     return this.base + position - this.from;

@@ -235,8 +235,25 @@ export interface ExtensionConfig {
 
 /** A named backup set of the config file. */
 export interface ConfigSet {
-  readonly paths: readonly string[];
+  readonly paths?: readonly string[];
   readonly exclude?: readonly string[];
+  readonly iexclude?: readonly string[];
+  readonly excludeFiles?: readonly string[];
+  readonly iexcludeFiles?: readonly string[];
+  readonly include?: readonly string[];
+  readonly iinclude?: readonly string[];
+  readonly excludeCaches?: boolean;
+  readonly excludeIfPresent?: readonly string[];
+  /** Bytes, or text such as `512 MiB`. */
+  readonly excludeLargerThan?: number | string;
+  readonly ignoreFiles?: boolean;
+  readonly oneFileSystem?: boolean;
+  readonly filesFrom?: readonly string[];
+  readonly filesFromNul?: readonly string[];
+  readonly skipIfUnchanged?: boolean;
+  /** Program and arguments whose output is stored as one file. */
+  readonly command?: readonly string[];
+  readonly stdinName?: string;
   readonly tags?: readonly string[];
   readonly host?: string;
   readonly repository?: string;

@@ -4,11 +4,14 @@
  */
 import { type BigIntStats, lstatSync, readdirSync, readlinkSync, statSync } from 'node:fs';
 import { type ByteString, toFsPath, utf8ToByteString } from '../base/bytes.ts';
+import type { Filter, FolderState } from './filter.ts';
 
 /** A path to back up: where it is, and how it is called in the snapshot (empty: its content is the top). */
 export interface SourceRoot {
   readonly real: ByteString;
   readonly stored: ByteString;
+  /** It came from a list of files (--files-from): rules may leave it out, as if the walk had found it. */
+  readonly listed?: boolean;
 }
 
 /** Something found by the walk. */
@@ -26,20 +29,33 @@ export interface SourceItem {
 export interface SourceProblem {
   readonly stored: ByteString;
   readonly real: ByteString;
-  /** The system's error code, or `skipped`. */
+  /**
+   * The system's error code; `excluded`: a rule of the user leaves it out; `skipped`: it is never stored, or is stored
+   * as an empty folder because it is another filesystem.
+   */
   readonly code: string;
   readonly message: string;
 }
 
-/** Decides what is left out: a reason, or undefined to keep it. */
-export type Skip = (stat: BigIntStats, stored: ByteString) => string | undefined;
+/** A folder that is left out, and stored all the same when something in it is not. */
+interface Pending {
+  readonly item: SourceItem;
+  readonly above: Pending | undefined;
+  done: boolean;
+}
+
+/** Where the walk is. */
+interface Place {
+  readonly state: FolderState;
+  readonly pending: Pending | undefined;
+}
 
 /** Yields everything below the roots, which must be sorted and must not overlap. */
-export function* walk(roots: readonly SourceRoot[], skip: Skip): Generator<SourceItem | SourceProblem> {
+export function* walk(roots: readonly SourceRoot[], filter: Filter): Generator<SourceItem | SourceProblem> {
   let above: ByteString[] = [];
   for (const root of roots) {
     above = yield* ancestorsOf(root, above);
-    yield* visit(root.real, root.stored, skip, root.stored === '');
+    yield* visit(root.real, '', root.stored, filter, undefined, root.listed === true);
   }
 }
 
@@ -66,11 +82,14 @@ function* ancestorsOf(
   return chain;
 }
 
+/** @param place where the folder is that holds it; undefined for a root */
 function* visit(
   real: ByteString,
+  name: ByteString,
   stored: ByteString,
-  skip: Skip,
-  top: boolean,
+  filter: Filter,
+  place: Place | undefined,
+  listed: boolean,
 ): Generator<SourceItem | SourceProblem> {
   let stat: BigIntStats;
   let link: ByteString | undefined;
@@ -81,13 +100,38 @@ function* visit(
     yield problem(real, stored, error);
     return;
   }
-  const reason = skip(stat, stored);
-  if (reason !== undefined) {
-    yield { real, stored, code: 'skipped', message: reason };
+  const verdict =
+    place === undefined
+      ? filter.root(real, stat, listed, stored)
+      : filter.decide(place.state, real, name, stat, stored);
+  let pending = place?.pending;
+  if (verdict !== undefined && verdict.why !== 'mount' && !verdict.descend) {
+    yield { real, stored, code: verdict.why === 'own' ? 'skipped' : 'excluded', message: verdict.reason };
     return;
   }
-  if (!top) yield { real, stored, stat, link, ancestor: false };
-  if (!stat.isDirectory()) return;
+  const item: SourceItem = { real, stored, stat, link, ancestor: false };
+  if (verdict?.why === 'rule') {
+    pending = { item, above: pending, done: false };
+  } else if (stored !== '') {
+    yield* flush(pending);
+    yield item;
+  }
+  if (verdict?.why === 'mount') yield { real, stored, code: 'skipped', message: verdict.reason };
+  if (stat.isDirectory() && (verdict === undefined || verdict.descend)) {
+    yield* visitFolder(item, name, filter, place, pending, listed);
+  }
+  if (verdict?.why === 'rule' && pending?.done === false)
+    yield { real, stored, code: 'excluded', message: verdict.reason };
+}
+
+function* visitFolder(
+  { real, stored, stat }: SourceItem,
+  name: ByteString,
+  filter: Filter,
+  place: Place | undefined,
+  pending: Pending | undefined,
+  listed: boolean,
+): Generator<SourceItem | SourceProblem> {
   let names: ByteString[];
   try {
     names = readdirSync(toFsPath(real), 'latin1').sort();
@@ -95,9 +139,22 @@ function* visit(
     yield problem(real, stored, error);
     return;
   }
+  const state =
+    place === undefined
+      ? filter.enterRoot(real, stat, names, listed)
+      : filter.enter(place.state, real, name, stat, names);
+  const inside: Place = { state, pending };
   const realBase = real === '/' ? '/' : `${real}/`;
   const storedBase = stored === '' ? '' : `${stored}/`;
-  for (const name of names) yield* visit(realBase + name, storedBase + name, skip, false);
+  for (const one of names) yield* visit(realBase + one, one, storedBase + one, filter, inside, false);
+}
+
+/** The folders on the way to something that is stored. */
+function* flush(pending: Pending | undefined): Generator<SourceItem> {
+  if (pending === undefined || pending.done) return;
+  pending.done = true;
+  yield* flush(pending.above);
+  yield pending.item;
 }
 
 function problem(real: ByteString, stored: ByteString, error: unknown): SourceProblem {
@@ -111,8 +168,11 @@ function problem(real: ByteString, stored: ByteString, error: unknown): SourcePr
  * @param cwd absolute path of the working folder
  */
 export function rootOf(path: string, cwd: string): SourceRoot {
-  const given = utf8ToByteString(path);
-  const base = utf8ToByteString(cwd);
+  return rootOfBytes(utf8ToByteString(path), utf8ToByteString(cwd));
+}
+
+/** {@link rootOf} for a path of bytes. */
+export function rootOfBytes(given: ByteString, cwd: ByteString): SourceRoot {
   const absolute = given.startsWith('/');
   const parts: ByteString[] = [];
   let leaves = false;
@@ -124,8 +184,8 @@ export function rootOf(path: string, cwd: string): SourceRoot {
   }
   const clean = parts.join('/');
   if (absolute) return { real: `/${clean}`, stored: clean };
-  if (!leaves) return { real: clean === '' ? base : joinPath(base, clean), stored: clean };
-  return rootOf(`${cwd}/${path}`, cwd);
+  if (!leaves) return { real: clean === '' ? cwd : joinPath(cwd, clean), stored: clean };
+  return rootOfBytes(`${cwd}/${given}`, cwd);
 }
 
 function joinPath(base: ByteString, rest: ByteString): ByteString {

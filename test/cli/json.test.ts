@@ -60,6 +60,18 @@ describe('lines of --json', () => {
     const [summary] = run('backup src --repo repo --tag a');
     expect(summary).toMatchObject({ command: 'backup', files: 4, filesNew: 4, sourceErrors: 0 });
     expect(run('backup . --repo repo').map(({ code }) => code)).toContain('BP_SKIPPED');
+    const chosen = run('backup src --repo repo --exclude big --verbose');
+    expect(chosen[0]).toEqual({ type: 'excluded', path: 'src/big', rule: '--exclude big' });
+    expect(chosen.at(-1)).toMatchObject({ files: 3, excluded: 1, unchanged: false });
+    const dry = run('backup src --repo repo --dry-run --host other');
+    expect(dry).toContainEqual({
+      type: 'would-store',
+      path: 'src/big',
+      kind: 'f',
+      change: 'new',
+      bytes: 300_000,
+    });
+    expect(dry.at(-1)).toMatchObject({ dryRun: true, snapshotId: null, filesNew: 4, stored: 0 });
     run('backup missing', 1);
     run('backup', 2);
     run('backup src --repo absent', 10);

@@ -42,7 +42,7 @@ async function cutsWith(folder: string, threads: number, packSize: number) {
   const storage = new built.FsStorage(join(temporaryFolder(), 'repo'));
   await built.createRepository(storage, keyFile, Date.now());
   const repository = await built.openRepository({ location: storage.location }, storage, keyFile);
-  const options = { roots: [built.rootOf('.', folder)], own: [], host: 'h', app: 'test', threads, packSize };
+  const options = { roots: [built.rootOf('.', folder)], host: 'h', app: 'test', threads, packSize };
   const summary = await built.backup(repository, options, () => {});
   expect(summary).toMatchObject({ sourceErrors: 0, tornFiles: 0 });
   const chunks = new Map<string, number[]>();

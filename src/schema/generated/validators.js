@@ -6679,7 +6679,7 @@ return errors === 0;
 }
 
 export const config = validate83;
-const schema217 = {"$schema":"https://json-schema.org/draft/2020-12/schema","$id":"backpack:v1/config","type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"$schema":{"type":"string"},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"keyCommand":{"$ref":"#/$defs/command"},"accessKey":{"$ref":"#/$defs/file"},"s3":{"$ref":"#/$defs/s3"},"cache":{"type":"boolean"},"compression":{"$ref":"#/$defs/compression"},"sets":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{},"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$":{"$ref":"#/$defs/set"}}},"limits":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"threads":{"type":"integer","minimum":1,"maximum":256},"memory":{"$ref":"#/$defs/bytes"},"readRate":{"$ref":"#/$defs/bytes"},"writeRate":{"$ref":"#/$defs/bytes"},"uploadRate":{"$ref":"#/$defs/bytes"},"downloadRate":{"$ref":"#/$defs/bytes"},"connections":{"type":"integer","minimum":1,"maximum":64},"timeout":{"type":"integer","minimum":1,"maximum":3600}}},"retention":{"type":"object"},"hooks":{"$ref":"#/$defs/hooks"},"extensions":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["module"],"patternProperties":{"^//":{}},"properties":{"module":{"type":"string","minLength":1,"maxLength":4096},"options":{"type":"object"}}}}},"$defs":{"location":{"type":"string","minLength":1,"maxLength":4096},"file":{"type":"string","minLength":1,"maxLength":4096},"command":{"type":"array","minItems":1,"maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":65535}},"hooks":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{},"^(?:backup|restore|prune|check)\\.(?:before|after|failed|finally)$":{"type":"array","maxItems":64,"items":{"$ref":"#/$defs/commandHook"}}}},"commandHook":{"type":"object","additionalProperties":false,"required":["command"],"patternProperties":{"^//":{}},"properties":{"command":{"$ref":"#/$defs/command"},"timeout":{"type":"integer","minimum":1,"maximum":86400},"onFailure":{"enum":["abort","warn","ignore"]}}},"s3":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"endpoint":{"type":"string","maxLength":1024,"pattern":"^https?://[^/@?#]+/?$"},"region":{"type":"string","pattern":"^[A-Za-z0-9-]{1,64}$"},"addressing":{"enum":["path","virtual"]},"storageClass":{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"},"encryption":{"type":"object","additionalProperties":false,"required":["algorithm"],"properties":{"algorithm":{"enum":["AES256","aws:kms"]},"kmsKeyId":{"type":"string","minLength":1,"maxLength":2048}}},"retention":{"type":"object","additionalProperties":false,"required":["mode","days"],"properties":{"mode":{"enum":["GOVERNANCE","COMPLIANCE"]},"days":{"type":"integer","minimum":1,"maximum":36500}}}}},"compression":{"enum":["lz4","none"]},"bytes":{"if":{"type":"string"},"then":{"type":"string","pattern":"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},"else":{"type":"integer","minimum":1,"maximum":9007199254740991}},"set":{"type":"object","additionalProperties":false,"required":["paths"],"patternProperties":{"^//":{}},"properties":{"paths":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"exclude":{"type":"array","maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"tags":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":1024}},"host":{"type":"string","minLength":1,"maxLength":1024},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"keyCommand":{"$ref":"#/$defs/command"},"hooks":{"$ref":"#/$defs/hooks"},"compression":{"$ref":"#/$defs/compression"}}}}};
+const schema217 = {"$schema":"https://json-schema.org/draft/2020-12/schema","$id":"backpack:v1/config","type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"$schema":{"type":"string"},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"keyCommand":{"$ref":"#/$defs/command"},"accessKey":{"$ref":"#/$defs/file"},"s3":{"$ref":"#/$defs/s3"},"cache":{"type":"boolean"},"compression":{"$ref":"#/$defs/compression"},"sets":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{},"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$":{"$ref":"#/$defs/set"}}},"limits":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"threads":{"type":"integer","minimum":1,"maximum":256},"memory":{"$ref":"#/$defs/bytes"},"readRate":{"$ref":"#/$defs/bytes"},"writeRate":{"$ref":"#/$defs/bytes"},"uploadRate":{"$ref":"#/$defs/bytes"},"downloadRate":{"$ref":"#/$defs/bytes"},"connections":{"type":"integer","minimum":1,"maximum":64},"timeout":{"type":"integer","minimum":1,"maximum":3600}}},"retention":{"type":"object"},"hooks":{"$ref":"#/$defs/hooks"},"extensions":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["module"],"patternProperties":{"^//":{}},"properties":{"module":{"type":"string","minLength":1,"maxLength":4096},"options":{"type":"object"}}}}},"$defs":{"location":{"type":"string","minLength":1,"maxLength":4096},"file":{"type":"string","minLength":1,"maxLength":4096},"command":{"type":"array","minItems":1,"maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":65535}},"hooks":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{},"^(?:backup|restore|prune|check)\\.(?:before|after|failed|finally)$":{"type":"array","maxItems":64,"items":{"$ref":"#/$defs/commandHook"}}}},"commandHook":{"type":"object","additionalProperties":false,"required":["command"],"patternProperties":{"^//":{}},"properties":{"command":{"$ref":"#/$defs/command"},"timeout":{"type":"integer","minimum":1,"maximum":86400},"onFailure":{"enum":["abort","warn","ignore"]}}},"patterns":{"type":"array","maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"files":{"type":"array","maxItems":1024,"items":{"$ref":"#/$defs/file"}},"s3":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"endpoint":{"type":"string","maxLength":1024,"pattern":"^https?://[^/@?#]+/?$"},"region":{"type":"string","pattern":"^[A-Za-z0-9-]{1,64}$"},"addressing":{"enum":["path","virtual"]},"storageClass":{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"},"encryption":{"type":"object","additionalProperties":false,"required":["algorithm"],"properties":{"algorithm":{"enum":["AES256","aws:kms"]},"kmsKeyId":{"type":"string","minLength":1,"maxLength":2048}}},"retention":{"type":"object","additionalProperties":false,"required":["mode","days"],"properties":{"mode":{"enum":["GOVERNANCE","COMPLIANCE"]},"days":{"type":"integer","minimum":1,"maximum":36500}}}}},"compression":{"enum":["lz4","none"]},"bytes":{"if":{"type":"string"},"then":{"type":"string","pattern":"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},"else":{"type":"integer","minimum":1,"maximum":9007199254740991}},"set":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"paths":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"exclude":{"$ref":"#/$defs/patterns"},"iexclude":{"$ref":"#/$defs/patterns"},"excludeFiles":{"$ref":"#/$defs/files"},"iexcludeFiles":{"$ref":"#/$defs/files"},"include":{"$ref":"#/$defs/patterns"},"iinclude":{"$ref":"#/$defs/patterns"},"excludeCaches":{"type":"boolean"},"excludeIfPresent":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":4096}},"excludeLargerThan":{"$ref":"#/$defs/bytes"},"ignoreFiles":{"type":"boolean"},"oneFileSystem":{"type":"boolean"},"filesFrom":{"$ref":"#/$defs/files"},"filesFromNul":{"$ref":"#/$defs/files"},"command":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","maxLength":65535}},"stdinName":{"type":"string","minLength":1,"maxLength":65535},"skipIfUnchanged":{"type":"boolean"},"tags":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":1024}},"host":{"type":"string","minLength":1,"maxLength":1024},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"keyCommand":{"$ref":"#/$defs/command"},"hooks":{"$ref":"#/$defs/hooks"},"compression":{"$ref":"#/$defs/compression"}}}}};
 const schema222 = {"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"endpoint":{"type":"string","maxLength":1024,"pattern":"^https?://[^/@?#]+/?$"},"region":{"type":"string","pattern":"^[A-Za-z0-9-]{1,64}$"},"addressing":{"enum":["path","virtual"]},"storageClass":{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"},"encryption":{"type":"object","additionalProperties":false,"required":["algorithm"],"properties":{"algorithm":{"enum":["AES256","aws:kms"]},"kmsKeyId":{"type":"string","minLength":1,"maxLength":2048}}},"retention":{"type":"object","additionalProperties":false,"required":["mode","days"],"properties":{"mode":{"enum":["GOVERNANCE","COMPLIANCE"]},"days":{"type":"integer","minimum":1,"maximum":36500}}}}};
 const schema223 = {"enum":["lz4","none"]};
 const func85 = Object.prototype.hasOwnProperty;
@@ -6688,26 +6688,77 @@ const pattern97 = new RegExp("^https?://[^/@?#]+/?$", "u");
 const pattern98 = new RegExp("^[A-Za-z0-9-]{1,64}$", "u");
 const pattern99 = new RegExp("^[A-Za-z0-9_.-]{1,64}$", "u");
 const pattern101 = new RegExp("^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", "u");
-const pattern111 = new RegExp("^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$", "u");
-const schema224 = {"type":"object","additionalProperties":false,"required":["paths"],"patternProperties":{"^//":{}},"properties":{"paths":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"exclude":{"type":"array","maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"tags":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":1024}},"host":{"type":"string","minLength":1,"maxLength":1024},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"keyCommand":{"$ref":"#/$defs/command"},"hooks":{"$ref":"#/$defs/hooks"},"compression":{"$ref":"#/$defs/compression"}}};
-const pattern106 = new RegExp("^(?:backup|restore|prune|check)\\.(?:before|after|failed|finally)$", "u");
-const schema229 = {"type":"object","additionalProperties":false,"required":["command"],"patternProperties":{"^//":{}},"properties":{"command":{"$ref":"#/$defs/command"},"timeout":{"type":"integer","minimum":1,"maximum":86400},"onFailure":{"enum":["abort","warn","ignore"]}}};
+const pattern105 = new RegExp("^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$", "u");
+const schema224 = {"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"paths":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"exclude":{"$ref":"#/$defs/patterns"},"iexclude":{"$ref":"#/$defs/patterns"},"excludeFiles":{"$ref":"#/$defs/files"},"iexcludeFiles":{"$ref":"#/$defs/files"},"include":{"$ref":"#/$defs/patterns"},"iinclude":{"$ref":"#/$defs/patterns"},"excludeCaches":{"type":"boolean"},"excludeIfPresent":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":4096}},"excludeLargerThan":{"$ref":"#/$defs/bytes"},"ignoreFiles":{"type":"boolean"},"oneFileSystem":{"type":"boolean"},"filesFrom":{"$ref":"#/$defs/files"},"filesFromNul":{"$ref":"#/$defs/files"},"command":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","maxLength":65535}},"stdinName":{"type":"string","minLength":1,"maxLength":65535},"skipIfUnchanged":{"type":"boolean"},"tags":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":1024}},"host":{"type":"string","minLength":1,"maxLength":1024},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"keyCommand":{"$ref":"#/$defs/command"},"hooks":{"$ref":"#/$defs/hooks"},"compression":{"$ref":"#/$defs/compression"}}};
 
-function validate86(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate85(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+let vErrors = null;
+let errors = 0;
+if(errors === 0){
+if(Array.isArray(data)){
+if(data.length > 1024){
+validate85.errors = [{instancePath,keyword:"maxItems",params:{limit: 1024},message:"must NOT have more than 1024 items"}];
+return false;
+}
+else {
+var valid0 = true;
+const len0 = data.length;
+for(let i0=0; i0<len0; i0++){
+let data0 = data[i0];
+const _errs1 = errors;
+const _errs2 = errors;
+if(errors === _errs2){
+if(typeof data0 === "string"){
+if(func1(data0) > 4096){
+validate85.errors = [{instancePath:instancePath+"/" + i0,keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"}];
+return false;
+}
+else {
+if(func1(data0) < 1){
+validate85.errors = [{instancePath:instancePath+"/" + i0,keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
+return false;
+}
+}
+}
+else {
+validate85.errors = [{instancePath:instancePath+"/" + i0,keyword:"type",params:{type: "string"},message:"must be string"}];
+return false;
+}
+}
+var valid0 = _errs1 === errors;
+if(!valid0){
+break;
+}
+}
+}
+}
+else {
+validate85.errors = [{instancePath,keyword:"type",params:{type: "array"},message:"must be array"}];
+return false;
+}
+}
+validate85.errors = vErrors;
+return errors === 0;
+}
+
+const pattern107 = new RegExp("^(?:backup|restore|prune|check)\\.(?:before|after|failed|finally)$", "u");
+const schema236 = {"type":"object","additionalProperties":false,"required":["command"],"patternProperties":{"^//":{}},"properties":{"command":{"$ref":"#/$defs/command"},"timeout":{"type":"integer","minimum":1,"maximum":86400},"onFailure":{"enum":["abort","warn","ignore"]}}};
+
+function validate91(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
 if(errors === 0){
 if(data && typeof data == "object" && !Array.isArray(data)){
 let missing0;
 if((data.command === undefined) && (missing0 = "command")){
-validate86.errors = [{instancePath,keyword:"required",params:{missingProperty: missing0},message:"must have required property '"+missing0+"'"}];
+validate91.errors = [{instancePath,keyword:"required",params:{missingProperty: missing0},message:"must have required property '"+missing0+"'"}];
 return false;
 }
 else {
 const _errs1 = errors;
 for(const key0 in data){
 if(!((((key0 === "command") || (key0 === "timeout")) || (key0 === "onFailure")) || (pattern95.test(key0)))){
-validate86.errors = [{instancePath,keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"}];
+validate91.errors = [{instancePath,keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"}];
 return false;
 break;
 }
@@ -6720,12 +6771,12 @@ const _errs3 = errors;
 if(errors === _errs3){
 if(Array.isArray(data0)){
 if(data0.length > 1024){
-validate86.errors = [{instancePath:instancePath+"/command",keyword:"maxItems",params:{limit: 1024},message:"must NOT have more than 1024 items"}];
+validate91.errors = [{instancePath:instancePath+"/command",keyword:"maxItems",params:{limit: 1024},message:"must NOT have more than 1024 items"}];
 return false;
 }
 else {
 if(data0.length < 1){
-validate86.errors = [{instancePath:instancePath+"/command",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"}];
+validate91.errors = [{instancePath:instancePath+"/command",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"}];
 return false;
 }
 else {
@@ -6737,18 +6788,18 @@ const _errs5 = errors;
 if(errors === _errs5){
 if(typeof data1 === "string"){
 if(func1(data1) > 65535){
-validate86.errors = [{instancePath:instancePath+"/command/" + i0,keyword:"maxLength",params:{limit: 65535},message:"must NOT have more than 65535 characters"}];
+validate91.errors = [{instancePath:instancePath+"/command/" + i0,keyword:"maxLength",params:{limit: 65535},message:"must NOT have more than 65535 characters"}];
 return false;
 }
 else {
 if(func1(data1) < 1){
-validate86.errors = [{instancePath:instancePath+"/command/" + i0,keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
+validate91.errors = [{instancePath:instancePath+"/command/" + i0,keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
 return false;
 }
 }
 }
 else {
-validate86.errors = [{instancePath:instancePath+"/command/" + i0,keyword:"type",params:{type: "string"},message:"must be string"}];
+validate91.errors = [{instancePath:instancePath+"/command/" + i0,keyword:"type",params:{type: "string"},message:"must be string"}];
 return false;
 }
 }
@@ -6761,7 +6812,7 @@ break;
 }
 }
 else {
-validate86.errors = [{instancePath:instancePath+"/command",keyword:"type",params:{type: "array"},message:"must be array"}];
+validate91.errors = [{instancePath:instancePath+"/command",keyword:"type",params:{type: "array"},message:"must be array"}];
 return false;
 }
 }
@@ -6775,18 +6826,18 @@ if(data.timeout !== undefined){
 let data2 = data.timeout;
 const _errs7 = errors;
 if(!(((typeof data2 == "number") && (!(data2 % 1) && !isNaN(data2))) && (isFinite(data2)))){
-validate86.errors = [{instancePath:instancePath+"/timeout",keyword:"type",params:{type: "integer"},message:"must be integer"}];
+validate91.errors = [{instancePath:instancePath+"/timeout",keyword:"type",params:{type: "integer"},message:"must be integer"}];
 return false;
 }
 if(errors === _errs7){
 if((typeof data2 == "number") && (isFinite(data2))){
 if(data2 > 86400 || isNaN(data2)){
-validate86.errors = [{instancePath:instancePath+"/timeout",keyword:"maximum",params:{comparison: "<=", limit: 86400},message:"must be <= 86400"}];
+validate91.errors = [{instancePath:instancePath+"/timeout",keyword:"maximum",params:{comparison: "<=", limit: 86400},message:"must be <= 86400"}];
 return false;
 }
 else {
 if(data2 < 1 || isNaN(data2)){
-validate86.errors = [{instancePath:instancePath+"/timeout",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"}];
+validate91.errors = [{instancePath:instancePath+"/timeout",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"}];
 return false;
 }
 }
@@ -6802,7 +6853,7 @@ if(data.onFailure !== undefined){
 let data3 = data.onFailure;
 const _errs9 = errors;
 if(!(((data3 === "abort") || (data3 === "warn")) || (data3 === "ignore"))){
-validate86.errors = [{instancePath:instancePath+"/onFailure",keyword:"enum",params:{allowedValues: schema229.properties.onFailure.enum},message:"must be equal to one of the allowed values"}];
+validate91.errors = [{instancePath:instancePath+"/onFailure",keyword:"enum",params:{allowedValues: schema236.properties.onFailure.enum},message:"must be equal to one of the allowed values"}];
 return false;
 }
 var valid0 = _errs9 === errors;
@@ -6816,24 +6867,24 @@ var valid0 = true;
 }
 }
 else {
-validate86.errors = [{instancePath,keyword:"type",params:{type: "object"},message:"must be object"}];
+validate91.errors = [{instancePath,keyword:"type",params:{type: "object"},message:"must be object"}];
 return false;
 }
 }
-validate86.errors = vErrors;
+validate91.errors = vErrors;
 return errors === 0;
 }
 
 
-function validate85(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+function validate90(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
 let errors = 0;
 if(errors === 0){
 if(data && typeof data == "object" && !Array.isArray(data)){
 const _errs1 = errors;
 for(const key0 in data){
-if(!((pattern95.test(key0)) || (pattern106.test(key0)))){
-validate85.errors = [{instancePath,keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"}];
+if(!((pattern95.test(key0)) || (pattern107.test(key0)))){
+validate90.errors = [{instancePath,keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"}];
 return false;
 break;
 }
@@ -6843,13 +6894,13 @@ var valid0 = true;
 if(valid0){
 var valid0 = true;
 for(const key2 in data){
-if(pattern106.test(key2)){
+if(pattern107.test(key2)){
 let data0 = data[key2];
 const _errs2 = errors;
 if(errors === _errs2){
 if(Array.isArray(data0)){
 if(data0.length > 64){
-validate85.errors = [{instancePath:instancePath+"/" + key2.replace(/~/g, "~0").replace(/\//g, "~1"),keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"}];
+validate90.errors = [{instancePath:instancePath+"/" + key2.replace(/~/g, "~0").replace(/\//g, "~1"),keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"}];
 return false;
 }
 else {
@@ -6857,8 +6908,8 @@ var valid1 = true;
 const len0 = data0.length;
 for(let i0=0; i0<len0; i0++){
 const _errs4 = errors;
-if(!(validate86(data0[i0], {instancePath:instancePath+"/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/" + i0,parentData:data0,parentDataProperty:i0,rootData,dynamicAnchors}))){
-vErrors = vErrors === null ? validate86.errors : vErrors.concat(validate86.errors);
+if(!(validate91(data0[i0], {instancePath:instancePath+"/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/" + i0,parentData:data0,parentDataProperty:i0,rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate91.errors : vErrors.concat(validate91.errors);
 errors = vErrors.length;
 }
 var valid1 = _errs4 === errors;
@@ -6869,7 +6920,7 @@ break;
 }
 }
 else {
-validate85.errors = [{instancePath:instancePath+"/" + key2.replace(/~/g, "~0").replace(/\//g, "~1"),keyword:"type",params:{type: "array"},message:"must be array"}];
+validate90.errors = [{instancePath:instancePath+"/" + key2.replace(/~/g, "~0").replace(/\//g, "~1"),keyword:"type",params:{type: "array"},message:"must be array"}];
 return false;
 }
 }
@@ -6883,11 +6934,11 @@ break;
 }
 }
 else {
-validate85.errors = [{instancePath,keyword:"type",params:{type: "object"},message:"must be object"}];
+validate90.errors = [{instancePath,keyword:"type",params:{type: "object"},message:"must be object"}];
 return false;
 }
 }
-validate85.errors = vErrors;
+validate90.errors = vErrors;
 return errors === 0;
 }
 
@@ -6897,12 +6948,6 @@ let vErrors = null;
 let errors = 0;
 if(errors === 0){
 if(data && typeof data == "object" && !Array.isArray(data)){
-let missing0;
-if((data.paths === undefined) && (missing0 = "paths")){
-validate84.errors = [{instancePath,keyword:"required",params:{missingProperty: missing0},message:"must have required property '"+missing0+"'"}];
-return false;
-}
-else {
 const _errs1 = errors;
 for(const key0 in data){
 if(!((func85.call(schema224.properties, key0)) || (pattern95.test(key0)))){
@@ -6972,19 +7017,20 @@ if(valid0){
 if(data.exclude !== undefined){
 let data2 = data.exclude;
 const _errs6 = errors;
-if(errors === _errs6){
+const _errs7 = errors;
+if(errors === _errs7){
 if(Array.isArray(data2)){
 if(data2.length > 65536){
 validate84.errors = [{instancePath:instancePath+"/exclude",keyword:"maxItems",params:{limit: 65536},message:"must NOT have more than 65536 items"}];
 return false;
 }
 else {
-var valid2 = true;
+var valid3 = true;
 const len1 = data2.length;
 for(let i1=0; i1<len1; i1++){
 let data3 = data2[i1];
-const _errs8 = errors;
-if(errors === _errs8){
+const _errs9 = errors;
+if(errors === _errs9){
 if(typeof data3 === "string"){
 if(func1(data3) > 65535){
 validate84.errors = [{instancePath:instancePath+"/exclude/" + i1,keyword:"maxLength",params:{limit: 65535},message:"must NOT have more than 65535 characters"}];
@@ -7002,8 +7048,8 @@ validate84.errors = [{instancePath:instancePath+"/exclude/" + i1,keyword:"type",
 return false;
 }
 }
-var valid2 = _errs8 === errors;
-if(!valid2){
+var valid3 = _errs9 === errors;
+if(!valid3){
 break;
 }
 }
@@ -7020,41 +7066,509 @@ else {
 var valid0 = true;
 }
 if(valid0){
-if(data.tags !== undefined){
-let data4 = data.tags;
-const _errs10 = errors;
-if(errors === _errs10){
+if(data.iexclude !== undefined){
+let data4 = data.iexclude;
+const _errs11 = errors;
+const _errs12 = errors;
+if(errors === _errs12){
 if(Array.isArray(data4)){
-if(data4.length > 1024){
-validate84.errors = [{instancePath:instancePath+"/tags",keyword:"maxItems",params:{limit: 1024},message:"must NOT have more than 1024 items"}];
+if(data4.length > 65536){
+validate84.errors = [{instancePath:instancePath+"/iexclude",keyword:"maxItems",params:{limit: 65536},message:"must NOT have more than 65536 items"}];
 return false;
 }
 else {
-var valid3 = true;
+var valid5 = true;
 const len2 = data4.length;
 for(let i2=0; i2<len2; i2++){
 let data5 = data4[i2];
-const _errs12 = errors;
-if(errors === _errs12){
+const _errs14 = errors;
+if(errors === _errs14){
 if(typeof data5 === "string"){
-if(func1(data5) > 1024){
-validate84.errors = [{instancePath:instancePath+"/tags/" + i2,keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"}];
+if(func1(data5) > 65535){
+validate84.errors = [{instancePath:instancePath+"/iexclude/" + i2,keyword:"maxLength",params:{limit: 65535},message:"must NOT have more than 65535 characters"}];
 return false;
 }
 else {
 if(func1(data5) < 1){
-validate84.errors = [{instancePath:instancePath+"/tags/" + i2,keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
+validate84.errors = [{instancePath:instancePath+"/iexclude/" + i2,keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
 return false;
 }
 }
 }
 else {
-validate84.errors = [{instancePath:instancePath+"/tags/" + i2,keyword:"type",params:{type: "string"},message:"must be string"}];
+validate84.errors = [{instancePath:instancePath+"/iexclude/" + i2,keyword:"type",params:{type: "string"},message:"must be string"}];
 return false;
 }
 }
-var valid3 = _errs12 === errors;
-if(!valid3){
+var valid5 = _errs14 === errors;
+if(!valid5){
+break;
+}
+}
+}
+}
+else {
+validate84.errors = [{instancePath:instancePath+"/iexclude",keyword:"type",params:{type: "array"},message:"must be array"}];
+return false;
+}
+}
+var valid0 = _errs11 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.excludeFiles !== undefined){
+const _errs16 = errors;
+if(!(validate85(data.excludeFiles, {instancePath:instancePath+"/excludeFiles",parentData:data,parentDataProperty:"excludeFiles",rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate85.errors : vErrors.concat(validate85.errors);
+errors = vErrors.length;
+}
+var valid0 = _errs16 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.iexcludeFiles !== undefined){
+const _errs17 = errors;
+if(!(validate85(data.iexcludeFiles, {instancePath:instancePath+"/iexcludeFiles",parentData:data,parentDataProperty:"iexcludeFiles",rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate85.errors : vErrors.concat(validate85.errors);
+errors = vErrors.length;
+}
+var valid0 = _errs17 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.include !== undefined){
+let data8 = data.include;
+const _errs18 = errors;
+const _errs19 = errors;
+if(errors === _errs19){
+if(Array.isArray(data8)){
+if(data8.length > 65536){
+validate84.errors = [{instancePath:instancePath+"/include",keyword:"maxItems",params:{limit: 65536},message:"must NOT have more than 65536 items"}];
+return false;
+}
+else {
+var valid7 = true;
+const len3 = data8.length;
+for(let i3=0; i3<len3; i3++){
+let data9 = data8[i3];
+const _errs21 = errors;
+if(errors === _errs21){
+if(typeof data9 === "string"){
+if(func1(data9) > 65535){
+validate84.errors = [{instancePath:instancePath+"/include/" + i3,keyword:"maxLength",params:{limit: 65535},message:"must NOT have more than 65535 characters"}];
+return false;
+}
+else {
+if(func1(data9) < 1){
+validate84.errors = [{instancePath:instancePath+"/include/" + i3,keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
+return false;
+}
+}
+}
+else {
+validate84.errors = [{instancePath:instancePath+"/include/" + i3,keyword:"type",params:{type: "string"},message:"must be string"}];
+return false;
+}
+}
+var valid7 = _errs21 === errors;
+if(!valid7){
+break;
+}
+}
+}
+}
+else {
+validate84.errors = [{instancePath:instancePath+"/include",keyword:"type",params:{type: "array"},message:"must be array"}];
+return false;
+}
+}
+var valid0 = _errs18 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.iinclude !== undefined){
+let data10 = data.iinclude;
+const _errs23 = errors;
+const _errs24 = errors;
+if(errors === _errs24){
+if(Array.isArray(data10)){
+if(data10.length > 65536){
+validate84.errors = [{instancePath:instancePath+"/iinclude",keyword:"maxItems",params:{limit: 65536},message:"must NOT have more than 65536 items"}];
+return false;
+}
+else {
+var valid9 = true;
+const len4 = data10.length;
+for(let i4=0; i4<len4; i4++){
+let data11 = data10[i4];
+const _errs26 = errors;
+if(errors === _errs26){
+if(typeof data11 === "string"){
+if(func1(data11) > 65535){
+validate84.errors = [{instancePath:instancePath+"/iinclude/" + i4,keyword:"maxLength",params:{limit: 65535},message:"must NOT have more than 65535 characters"}];
+return false;
+}
+else {
+if(func1(data11) < 1){
+validate84.errors = [{instancePath:instancePath+"/iinclude/" + i4,keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
+return false;
+}
+}
+}
+else {
+validate84.errors = [{instancePath:instancePath+"/iinclude/" + i4,keyword:"type",params:{type: "string"},message:"must be string"}];
+return false;
+}
+}
+var valid9 = _errs26 === errors;
+if(!valid9){
+break;
+}
+}
+}
+}
+else {
+validate84.errors = [{instancePath:instancePath+"/iinclude",keyword:"type",params:{type: "array"},message:"must be array"}];
+return false;
+}
+}
+var valid0 = _errs23 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.excludeCaches !== undefined){
+const _errs28 = errors;
+if(typeof data.excludeCaches !== "boolean"){
+validate84.errors = [{instancePath:instancePath+"/excludeCaches",keyword:"type",params:{type: "boolean"},message:"must be boolean"}];
+return false;
+}
+var valid0 = _errs28 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.excludeIfPresent !== undefined){
+let data13 = data.excludeIfPresent;
+const _errs30 = errors;
+if(errors === _errs30){
+if(Array.isArray(data13)){
+if(data13.length > 1024){
+validate84.errors = [{instancePath:instancePath+"/excludeIfPresent",keyword:"maxItems",params:{limit: 1024},message:"must NOT have more than 1024 items"}];
+return false;
+}
+else {
+var valid10 = true;
+const len5 = data13.length;
+for(let i5=0; i5<len5; i5++){
+let data14 = data13[i5];
+const _errs32 = errors;
+if(errors === _errs32){
+if(typeof data14 === "string"){
+if(func1(data14) > 4096){
+validate84.errors = [{instancePath:instancePath+"/excludeIfPresent/" + i5,keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"}];
+return false;
+}
+else {
+if(func1(data14) < 1){
+validate84.errors = [{instancePath:instancePath+"/excludeIfPresent/" + i5,keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
+return false;
+}
+}
+}
+else {
+validate84.errors = [{instancePath:instancePath+"/excludeIfPresent/" + i5,keyword:"type",params:{type: "string"},message:"must be string"}];
+return false;
+}
+}
+var valid10 = _errs32 === errors;
+if(!valid10){
+break;
+}
+}
+}
+}
+else {
+validate84.errors = [{instancePath:instancePath+"/excludeIfPresent",keyword:"type",params:{type: "array"},message:"must be array"}];
+return false;
+}
+}
+var valid0 = _errs30 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.excludeLargerThan !== undefined){
+let data15 = data.excludeLargerThan;
+const _errs34 = errors;
+const _errs36 = errors;
+let valid12 = true;
+const _errs37 = errors;
+if(typeof data15 !== "string"){
+const err0 = {};
+if(vErrors === null){
+vErrors = [err0];
+}
+else {
+vErrors.push(err0);
+}
+errors++;
+}
+var _valid0 = _errs37 === errors;
+errors = _errs36;
+if(vErrors !== null){
+if(_errs36){
+vErrors.length = _errs36;
+}
+else {
+vErrors = null;
+}
+}
+let ifClause0;
+if(_valid0){
+const _errs39 = errors;
+if(errors === _errs39){
+if(typeof data15 === "string"){
+if(!pattern105.test(data15)){
+validate84.errors = [{instancePath:instancePath+"/excludeLargerThan",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
+return false;
+}
+}
+else {
+validate84.errors = [{instancePath:instancePath+"/excludeLargerThan",keyword:"type",params:{type: "string"},message:"must be string"}];
+return false;
+}
+}
+var _valid0 = _errs39 === errors;
+valid12 = _valid0;
+ifClause0 = "then";
+}
+else {
+const _errs41 = errors;
+if(!(((typeof data15 == "number") && (!(data15 % 1) && !isNaN(data15))) && (isFinite(data15)))){
+validate84.errors = [{instancePath:instancePath+"/excludeLargerThan",keyword:"type",params:{type: "integer"},message:"must be integer"}];
+return false;
+}
+if(errors === _errs41){
+if((typeof data15 == "number") && (isFinite(data15))){
+if(data15 > 9007199254740991 || isNaN(data15)){
+validate84.errors = [{instancePath:instancePath+"/excludeLargerThan",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"}];
+return false;
+}
+else {
+if(data15 < 1 || isNaN(data15)){
+validate84.errors = [{instancePath:instancePath+"/excludeLargerThan",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"}];
+return false;
+}
+}
+}
+}
+var _valid0 = _errs41 === errors;
+valid12 = _valid0;
+ifClause0 = "else";
+}
+if(!valid12){
+const err1 = {instancePath:instancePath+"/excludeLargerThan",keyword:"if",params:{failingKeyword: ifClause0},message:"must match \""+ifClause0+"\" schema"};
+if(vErrors === null){
+vErrors = [err1];
+}
+else {
+vErrors.push(err1);
+}
+errors++;
+validate84.errors = vErrors;
+return false;
+}
+var valid0 = _errs34 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.ignoreFiles !== undefined){
+const _errs43 = errors;
+if(typeof data.ignoreFiles !== "boolean"){
+validate84.errors = [{instancePath:instancePath+"/ignoreFiles",keyword:"type",params:{type: "boolean"},message:"must be boolean"}];
+return false;
+}
+var valid0 = _errs43 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.oneFileSystem !== undefined){
+const _errs45 = errors;
+if(typeof data.oneFileSystem !== "boolean"){
+validate84.errors = [{instancePath:instancePath+"/oneFileSystem",keyword:"type",params:{type: "boolean"},message:"must be boolean"}];
+return false;
+}
+var valid0 = _errs45 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.filesFrom !== undefined){
+const _errs47 = errors;
+if(!(validate85(data.filesFrom, {instancePath:instancePath+"/filesFrom",parentData:data,parentDataProperty:"filesFrom",rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate85.errors : vErrors.concat(validate85.errors);
+errors = vErrors.length;
+}
+var valid0 = _errs47 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.filesFromNul !== undefined){
+const _errs48 = errors;
+if(!(validate85(data.filesFromNul, {instancePath:instancePath+"/filesFromNul",parentData:data,parentDataProperty:"filesFromNul",rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate85.errors : vErrors.concat(validate85.errors);
+errors = vErrors.length;
+}
+var valid0 = _errs48 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.command !== undefined){
+let data20 = data.command;
+const _errs49 = errors;
+if(errors === _errs49){
+if(Array.isArray(data20)){
+if(data20.length > 65536){
+validate84.errors = [{instancePath:instancePath+"/command",keyword:"maxItems",params:{limit: 65536},message:"must NOT have more than 65536 items"}];
+return false;
+}
+else {
+if(data20.length < 1){
+validate84.errors = [{instancePath:instancePath+"/command",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"}];
+return false;
+}
+else {
+var valid13 = true;
+const len6 = data20.length;
+for(let i6=0; i6<len6; i6++){
+let data21 = data20[i6];
+const _errs51 = errors;
+if(errors === _errs51){
+if(typeof data21 === "string"){
+if(func1(data21) > 65535){
+validate84.errors = [{instancePath:instancePath+"/command/" + i6,keyword:"maxLength",params:{limit: 65535},message:"must NOT have more than 65535 characters"}];
+return false;
+}
+}
+else {
+validate84.errors = [{instancePath:instancePath+"/command/" + i6,keyword:"type",params:{type: "string"},message:"must be string"}];
+return false;
+}
+}
+var valid13 = _errs51 === errors;
+if(!valid13){
+break;
+}
+}
+}
+}
+}
+else {
+validate84.errors = [{instancePath:instancePath+"/command",keyword:"type",params:{type: "array"},message:"must be array"}];
+return false;
+}
+}
+var valid0 = _errs49 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.stdinName !== undefined){
+let data22 = data.stdinName;
+const _errs53 = errors;
+if(errors === _errs53){
+if(typeof data22 === "string"){
+if(func1(data22) > 65535){
+validate84.errors = [{instancePath:instancePath+"/stdinName",keyword:"maxLength",params:{limit: 65535},message:"must NOT have more than 65535 characters"}];
+return false;
+}
+else {
+if(func1(data22) < 1){
+validate84.errors = [{instancePath:instancePath+"/stdinName",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
+return false;
+}
+}
+}
+else {
+validate84.errors = [{instancePath:instancePath+"/stdinName",keyword:"type",params:{type: "string"},message:"must be string"}];
+return false;
+}
+}
+var valid0 = _errs53 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.skipIfUnchanged !== undefined){
+const _errs55 = errors;
+if(typeof data.skipIfUnchanged !== "boolean"){
+validate84.errors = [{instancePath:instancePath+"/skipIfUnchanged",keyword:"type",params:{type: "boolean"},message:"must be boolean"}];
+return false;
+}
+var valid0 = _errs55 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.tags !== undefined){
+let data24 = data.tags;
+const _errs57 = errors;
+if(errors === _errs57){
+if(Array.isArray(data24)){
+if(data24.length > 1024){
+validate84.errors = [{instancePath:instancePath+"/tags",keyword:"maxItems",params:{limit: 1024},message:"must NOT have more than 1024 items"}];
+return false;
+}
+else {
+var valid14 = true;
+const len7 = data24.length;
+for(let i7=0; i7<len7; i7++){
+let data25 = data24[i7];
+const _errs59 = errors;
+if(errors === _errs59){
+if(typeof data25 === "string"){
+if(func1(data25) > 1024){
+validate84.errors = [{instancePath:instancePath+"/tags/" + i7,keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"}];
+return false;
+}
+else {
+if(func1(data25) < 1){
+validate84.errors = [{instancePath:instancePath+"/tags/" + i7,keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
+return false;
+}
+}
+}
+else {
+validate84.errors = [{instancePath:instancePath+"/tags/" + i7,keyword:"type",params:{type: "string"},message:"must be string"}];
+return false;
+}
+}
+var valid14 = _errs59 === errors;
+if(!valid14){
 break;
 }
 }
@@ -7065,23 +7579,23 @@ validate84.errors = [{instancePath:instancePath+"/tags",keyword:"type",params:{t
 return false;
 }
 }
-var valid0 = _errs10 === errors;
+var valid0 = _errs57 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.host !== undefined){
-let data6 = data.host;
-const _errs14 = errors;
-if(errors === _errs14){
-if(typeof data6 === "string"){
-if(func1(data6) > 1024){
+let data26 = data.host;
+const _errs61 = errors;
+if(errors === _errs61){
+if(typeof data26 === "string"){
+if(func1(data26) > 1024){
 validate84.errors = [{instancePath:instancePath+"/host",keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"}];
 return false;
 }
 else {
-if(func1(data6) < 1){
+if(func1(data26) < 1){
 validate84.errors = [{instancePath:instancePath+"/host",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
 return false;
 }
@@ -7092,24 +7606,24 @@ validate84.errors = [{instancePath:instancePath+"/host",keyword:"type",params:{t
 return false;
 }
 }
-var valid0 = _errs14 === errors;
+var valid0 = _errs61 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.repository !== undefined){
-let data7 = data.repository;
-const _errs16 = errors;
-const _errs17 = errors;
-if(errors === _errs17){
-if(typeof data7 === "string"){
-if(func1(data7) > 4096){
+let data27 = data.repository;
+const _errs63 = errors;
+const _errs64 = errors;
+if(errors === _errs64){
+if(typeof data27 === "string"){
+if(func1(data27) > 4096){
 validate84.errors = [{instancePath:instancePath+"/repository",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"}];
 return false;
 }
 else {
-if(func1(data7) < 1){
+if(func1(data27) < 1){
 validate84.errors = [{instancePath:instancePath+"/repository",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
 return false;
 }
@@ -7120,24 +7634,24 @@ validate84.errors = [{instancePath:instancePath+"/repository",keyword:"type",par
 return false;
 }
 }
-var valid0 = _errs16 === errors;
+var valid0 = _errs63 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.key !== undefined){
-let data8 = data.key;
-const _errs19 = errors;
-const _errs20 = errors;
-if(errors === _errs20){
-if(typeof data8 === "string"){
-if(func1(data8) > 4096){
+let data28 = data.key;
+const _errs66 = errors;
+const _errs67 = errors;
+if(errors === _errs67){
+if(typeof data28 === "string"){
+if(func1(data28) > 4096){
 validate84.errors = [{instancePath:instancePath+"/key",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"}];
 return false;
 }
 else {
-if(func1(data8) < 1){
+if(func1(data28) < 1){
 validate84.errors = [{instancePath:instancePath+"/key",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
 return false;
 }
@@ -7148,53 +7662,53 @@ validate84.errors = [{instancePath:instancePath+"/key",keyword:"type",params:{ty
 return false;
 }
 }
-var valid0 = _errs19 === errors;
+var valid0 = _errs66 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.keyCommand !== undefined){
-let data9 = data.keyCommand;
-const _errs22 = errors;
-const _errs23 = errors;
-if(errors === _errs23){
-if(Array.isArray(data9)){
-if(data9.length > 1024){
+let data29 = data.keyCommand;
+const _errs69 = errors;
+const _errs70 = errors;
+if(errors === _errs70){
+if(Array.isArray(data29)){
+if(data29.length > 1024){
 validate84.errors = [{instancePath:instancePath+"/keyCommand",keyword:"maxItems",params:{limit: 1024},message:"must NOT have more than 1024 items"}];
 return false;
 }
 else {
-if(data9.length < 1){
+if(data29.length < 1){
 validate84.errors = [{instancePath:instancePath+"/keyCommand",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"}];
 return false;
 }
 else {
-var valid7 = true;
-const len3 = data9.length;
-for(let i3=0; i3<len3; i3++){
-let data10 = data9[i3];
-const _errs25 = errors;
-if(errors === _errs25){
-if(typeof data10 === "string"){
-if(func1(data10) > 65535){
-validate84.errors = [{instancePath:instancePath+"/keyCommand/" + i3,keyword:"maxLength",params:{limit: 65535},message:"must NOT have more than 65535 characters"}];
+var valid18 = true;
+const len8 = data29.length;
+for(let i8=0; i8<len8; i8++){
+let data30 = data29[i8];
+const _errs72 = errors;
+if(errors === _errs72){
+if(typeof data30 === "string"){
+if(func1(data30) > 65535){
+validate84.errors = [{instancePath:instancePath+"/keyCommand/" + i8,keyword:"maxLength",params:{limit: 65535},message:"must NOT have more than 65535 characters"}];
 return false;
 }
 else {
-if(func1(data10) < 1){
-validate84.errors = [{instancePath:instancePath+"/keyCommand/" + i3,keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
+if(func1(data30) < 1){
+validate84.errors = [{instancePath:instancePath+"/keyCommand/" + i8,keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
 return false;
 }
 }
 }
 else {
-validate84.errors = [{instancePath:instancePath+"/keyCommand/" + i3,keyword:"type",params:{type: "string"},message:"must be string"}];
+validate84.errors = [{instancePath:instancePath+"/keyCommand/" + i8,keyword:"type",params:{type: "string"},message:"must be string"}];
 return false;
 }
 }
-var valid7 = _errs25 === errors;
-if(!valid7){
+var valid18 = _errs72 === errors;
+if(!valid18){
 break;
 }
 }
@@ -7206,35 +7720,49 @@ validate84.errors = [{instancePath:instancePath+"/keyCommand",keyword:"type",par
 return false;
 }
 }
-var valid0 = _errs22 === errors;
+var valid0 = _errs69 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.hooks !== undefined){
-const _errs27 = errors;
-if(!(validate85(data.hooks, {instancePath:instancePath+"/hooks",parentData:data,parentDataProperty:"hooks",rootData,dynamicAnchors}))){
-vErrors = vErrors === null ? validate85.errors : vErrors.concat(validate85.errors);
+const _errs74 = errors;
+if(!(validate90(data.hooks, {instancePath:instancePath+"/hooks",parentData:data,parentDataProperty:"hooks",rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate90.errors : vErrors.concat(validate90.errors);
 errors = vErrors.length;
 }
-var valid0 = _errs27 === errors;
+var valid0 = _errs74 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.compression !== undefined){
-let data12 = data.compression;
-const _errs28 = errors;
-if(!((data12 === "lz4") || (data12 === "none"))){
+let data32 = data.compression;
+const _errs75 = errors;
+if(!((data32 === "lz4") || (data32 === "none"))){
 validate84.errors = [{instancePath:instancePath+"/compression",keyword:"enum",params:{allowedValues: schema223.enum},message:"must be equal to one of the allowed values"}];
 return false;
 }
-var valid0 = _errs28 === errors;
+var valid0 = _errs75 === errors;
 }
 else {
 var valid0 = true;
+}
+}
+}
+}
+}
+}
+}
+}
+}
+}
+}
+}
+}
+}
 }
 }
 }
@@ -7829,7 +8357,7 @@ if(_valid0){
 const _errs59 = errors;
 if(errors === _errs59){
 if(typeof data23 === "string"){
-if(!pattern111.test(data23)){
+if(!pattern105.test(data23)){
 validate83.errors = [{instancePath:instancePath+"/limits/memory",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
 return false;
 }
@@ -7916,7 +8444,7 @@ if(_valid1){
 const _errs68 = errors;
 if(errors === _errs68){
 if(typeof data24 === "string"){
-if(!pattern111.test(data24)){
+if(!pattern105.test(data24)){
 validate83.errors = [{instancePath:instancePath+"/limits/readRate",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
 return false;
 }
@@ -8003,7 +8531,7 @@ if(_valid2){
 const _errs77 = errors;
 if(errors === _errs77){
 if(typeof data25 === "string"){
-if(!pattern111.test(data25)){
+if(!pattern105.test(data25)){
 validate83.errors = [{instancePath:instancePath+"/limits/writeRate",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
 return false;
 }
@@ -8090,7 +8618,7 @@ if(_valid3){
 const _errs86 = errors;
 if(errors === _errs86){
 if(typeof data26 === "string"){
-if(!pattern111.test(data26)){
+if(!pattern105.test(data26)){
 validate83.errors = [{instancePath:instancePath+"/limits/uploadRate",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
 return false;
 }
@@ -8177,7 +8705,7 @@ if(_valid4){
 const _errs95 = errors;
 if(errors === _errs95){
 if(typeof data27 === "string"){
-if(!pattern111.test(data27)){
+if(!pattern105.test(data27)){
 validate83.errors = [{instancePath:instancePath+"/limits/downloadRate",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
 return false;
 }
@@ -8321,8 +8849,8 @@ var valid0 = true;
 if(valid0){
 if(data.hooks !== undefined){
 const _errs105 = errors;
-if(!(validate85(data.hooks, {instancePath:instancePath+"/hooks",parentData:data,parentDataProperty:"hooks",rootData,dynamicAnchors}))){
-vErrors = vErrors === null ? validate85.errors : vErrors.concat(validate85.errors);
+if(!(validate90(data.hooks, {instancePath:instancePath+"/hooks",parentData:data,parentDataProperty:"hooks",rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate90.errors : vErrors.concat(validate90.errors);
 errors = vErrors.length;
 }
 var valid0 = _errs105 === errors;

@@ -117,7 +117,7 @@ async function run(repository: Repository, folder: string): Promise<string> {
   const roots = [{ real: folder, stored: 'home' }];
   const summary = await backup(
     repository,
-    { roots, own: [], host: 'host', app, threads: 0, catalogBytes: 1 << 16 },
+    { roots, host: 'host', app, threads: 0, catalogBytes: 1 << 16 },
     () => {},
   );
   return summary.snapshotId;

@@ -196,7 +196,6 @@ export async function backUp(
   const events: BackupEvent[] = [];
   const all: BackupOptions = {
     roots: [rootOf('.', folder)],
-    own: [],
     host: 'host',
     app: 'test',
     threads: 0,

@@ -431,7 +431,6 @@ export const examples: Readonly<Record<string, Examples>> = {
       'unknown key': but(config, { repositorie: 'x' }),
       'unknown key in a set': { sets: { a: { paths: ['x'], excludes: [] } } },
       'unknown key in limits': { limits: { thread: 1 } },
-      'set without paths': { sets: { a: {} } },
       'bad set name': { sets: { '': { paths: ['x'] } } },
       ...each(config, 'compression', ['zstd', 1]),
       ...each(config, 'limits', [{ threads: 0 }, { threads: 1.5 }, { memory: '-1' }, { memory: 'lots' }]),

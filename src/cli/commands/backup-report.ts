@@ -1,0 +1,123 @@
+/** How `backup` words what happens and what came of it. */
+import { byteStringToText } from '../../base/bytes.ts';
+import { shortId } from '../../format/names.ts';
+import type { BackupEvent, BackupSummary } from '../../operations/backup.ts';
+import { exitCodes } from '../context.ts';
+import { spelled } from '../render/names.ts';
+import type { Voice } from '../render/output.ts';
+import type { Progress } from '../render/progress.ts';
+import { bytes, count, counted, duration, safe } from '../render/text.ts';
+
+/** How many unreadable files were named so far. */
+export interface Shown {
+  errors: number;
+}
+
+/** Words one event. */
+export function show(voice: Voice, progress: Progress, counts: Shown, event: BackupEvent): void {
+  if (event.type === 'progress') {
+    const { bytesStored, files, bytesDone, totals } = event;
+    progress.show({
+      bytesDone,
+      bytesSent: bytesStored,
+      filesDone: files,
+      bytesTotal: totals?.bytes ?? null,
+      filesTotal: totals?.files ?? null,
+    });
+  } else if (event.type === 'source-error') {
+    counts.errors += 1;
+    voice.event({
+      type: 'source-error',
+      path: byteStringToText(event.path),
+      code: event.code,
+      message: event.message,
+    });
+    if (counts.errors <= errorsShown || voice.verbose) {
+      progress.done();
+      voice.warn(`cannot read ${spelled(event.path)} (${event.code})\n`);
+    } else if (counts.errors === errorsShown + 1) {
+      voice.warn('more files could not be read; --verbose names them all\n');
+    }
+  } else if (event.type === 'skipped') {
+    const text = byteStringToText(event.path);
+    voice.event({ type: 'warning', code: 'BP_SKIPPED', message: `left out: ${event.reason}`, path: text });
+    progress.done();
+    voice.say(`left out ${spelled(event.path)}: ${event.reason}\n`);
+  } else if (event.type === 'excluded') {
+    if (!voice.verbose) return;
+    const text = byteStringToText(event.path);
+    voice.event({ type: 'excluded', path: text, rule: event.reason });
+    progress.done();
+    voice.say(`excluded ${spelled(event.path)}: ${safe(event.reason)}\n`);
+  } else if (event.type === 'rules-ignored') {
+    const text = byteStringToText(event.path);
+    voice.event({ type: 'warning', code: 'BP_RULES_IGNORED', message: event.message, path: text });
+    progress.done();
+    voice.warn(`${spelled(event.path)}: ${event.message}\n`);
+  } else if (event.type === 'checkpoint') {
+    const { snapshotId, seq } = event;
+    voice.event({ type: 'checkpoint', snapshotId, shortId: shortId(snapshotId), seq });
+    progress.done();
+    voice.say(`kept what is done so far as partial snapshot ${shortId(snapshotId)}\n`);
+  } else if (event.type === 'key-file') {
+    const message = 'is a key file of a repository: whoever can read this backup can read that repository';
+    voice.event({ type: 'warning', code: 'BP_KEY_IN_SOURCE', message, path: byteStringToText(event.path) });
+    progress.done();
+    voice.warn(`warning: ${spelled(event.path)} ${message}\n`);
+  } else {
+    const text = byteStringToText(event.path);
+    voice.event({
+      type: 'warning',
+      code: 'BP_TORN',
+      message: `changed while it was read: ${event.warnings.join(', ')}`,
+      path: text,
+    });
+    voice.warn(`changed while it was read: ${spelled(event.path)}\n`);
+  }
+}
+
+const errorsShown = 10;
+
+/** Words the summary. @param first what to say after the very first backup @param again the command that restores */
+export function report(voice: Voice, s: BackupSummary, first: string, again: string): void {
+  const unread =
+    s.sourceErrors === 0
+      ? ''
+      : `${counted(s.sourceErrors, 'file or folder', 'files or folders')} could not be read\n`;
+  const smaller =
+    s.bytesRead > 0 && s.bytesStored > 0 && s.bytesRead > s.bytesStored
+      ? ` (${(s.bytesRead / s.bytesStored).toFixed(1)}x smaller)`
+      : '';
+  const reread = s.rereadFiles === 0 ? '' : `, read again to be sure ${count(s.rereadFiles)}`;
+  const excluded =
+    s.excluded === 0 ? '' : `Excluded ${counted(s.excluded, 'file or folder', 'files and folders')}\n`;
+  voice.say(
+    `${unread}${counted(s.files, 'file')}, ${bytes(s.bytes)}: new ${count(s.newFiles)}, changed ${count(s.changedFiles)}, unchanged ${count(s.unchangedFiles)}${reread}\n${excluded}` +
+      `Read ${bytes(s.bytesRead)}, stored ${bytes(s.bytesStored)}${smaller} in ${duration(s.elapsedMs)}\n${first}` +
+      `Restore with: ${again}\n`,
+  );
+  voice.result(
+    s.unchanged
+      ? `Unchanged since snapshot ${shortId(s.snapshotId)}; no new one was made\n`
+      : `Snapshot ${shortId(s.snapshotId)}\n`,
+  );
+  voice.event({
+    type: 'summary',
+    command: 'backup',
+    snapshotId: s.snapshotId,
+    shortId: shortId(s.snapshotId),
+    unchanged: s.unchanged,
+    files: s.files,
+    filesNew: s.newFiles,
+    filesChanged: s.changedFiles,
+    filesUnchanged: s.unchangedFiles,
+    filesReread: s.rereadFiles,
+    bytes: s.bytes,
+    bytesRead: s.bytesRead,
+    stored: s.bytesStored,
+    sourceErrors: s.sourceErrors,
+    excluded: s.excluded,
+    elapsedMs: s.elapsedMs,
+    exitCode: s.sourceErrors > 0 ? exitCodes.incomplete : exitCodes.ok,
+  });
+}

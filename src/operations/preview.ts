@@ -1,0 +1,113 @@
+/**
+ * What a backup would store: the walk and the comparison with the parents, without reading a file or writing anything.
+ */
+import type { ByteString } from '../base/bytes.ts';
+import { type Clock, systemClock } from '../base/ports.ts';
+import type { NameJson } from '../format/name-json.ts';
+import { nameToJson } from '../format/name-json.ts';
+import { entryPrefix, FilesystemNumbers, typeOf } from '../pipeline/entry-line.ts';
+import { findInParents } from '../pipeline/find-parent.ts';
+import { readPresence } from '../repo/presence.ts';
+import type { Repository } from '../repo/repository.ts';
+import { listSnapshots } from '../repo/snapshots.ts';
+import { Filter, type FilterPorts } from '../source/filter.ts';
+import { type SourceItem, walk } from '../source/walk.ts';
+import type { BackupEvent, BackupOptions } from './backup.ts';
+import { openParents, parentsOf } from './parents.ts';
+import { recordedRoots } from './roots.ts';
+
+/** What happens while a preview runs. */
+export type PreviewEvent =
+  | {
+      readonly type: 'would-store';
+      readonly path: ByteString;
+      /** Letter of the format. */
+      readonly kind: string;
+      readonly change: 'new' | 'changed';
+      readonly bytes: number;
+    }
+  | Extract<BackupEvent, { type: 'source-error' | 'skipped' | 'excluded' | 'rules-ignored' }>;
+
+/** What would be stored. */
+export interface PreviewSummary {
+  readonly files: number;
+  readonly bytes: number;
+  readonly newFiles: number;
+  readonly changedFiles: number;
+  readonly unchangedFiles: number;
+  /** Bytes of new and changed files. */
+  readonly newBytes: number;
+  readonly sourceErrors: number;
+  readonly excluded: number;
+  readonly elapsedMs: number;
+}
+
+/** Calls between two moments at which a signal can be heard. */
+const yieldEvery = 1024;
+
+/**
+ * Looks at the source and tells what a backup would store.
+ * @param repository undefined: there is none yet, so everything is new
+ */
+export async function preview(
+  repository: Repository | undefined,
+  options: Pick<BackupOptions, 'roots' | 'filter' | 'host' | 'set' | 'signal' | 'clock'>,
+  emit: (event: PreviewEvent) => void,
+): Promise<PreviewSummary> {
+  const clock: Clock = options.clock ?? systemClock;
+  const started = clock.now();
+  const cursors = repository === undefined ? [] : await cursorsOf(repository, options);
+  const filesystems = new FilesystemNumbers();
+  const counts = { files: 0, bytes: 0, newFiles: 0, changedFiles: 0, unchangedFiles: 0, newBytes: 0 };
+  const left = { sourceErrors: 0, excluded: 0 };
+  const filter = new Filter(options.filter, portsOf(emit));
+  let seen = 0;
+  for (const item of walk(options.roots, filter)) {
+    seen += 1;
+    if (seen % yieldEvery === 0) await new Promise((resolve) => setImmediate(resolve));
+    options.signal?.throwIfAborted();
+    if ('code' in item) {
+      const { code, message } = item;
+      const path = item.stored || item.real;
+      if (code === 'excluded') left.excluded += 1;
+      else if (code !== 'skipped') left.sourceErrors += 1;
+      if (code === 'excluded') emit({ type: code, path, reason: message });
+      else if (code === 'skipped') emit({ type: code, path, reason: message });
+      else emit({ type: 'source-error', path, code, message });
+      continue;
+    }
+    const kind = typeOf(item);
+    const prefix = entryPrefix(item, kind, filesystems);
+    const { parent, known } = await findInParents(cursors, item.stored, prefix);
+    const bytes = kind === 'f' ? Number(item.stat.size) : 0;
+    if (kind === 'f') {
+      counts.files += 1;
+      counts.bytes += bytes;
+      counts[parent !== undefined ? 'unchangedFiles' : known ? 'changedFiles' : 'newFiles'] += 1;
+      if (parent === undefined) counts.newBytes += bytes;
+    }
+    if (parent === undefined && tells(item, known))
+      emit({ type: 'would-store', path: item.stored, kind, change: known ? 'changed' : 'new', bytes });
+  }
+  return { ...counts, ...left, elapsedMs: clock.now() - started };
+}
+
+/** Folders change with what is in them: only new ones are worth a word, and none above a root. */
+function tells({ stat, ancestor }: SourceItem, known: boolean): boolean {
+  return !ancestor && !(known && stat.isDirectory());
+}
+
+function portsOf(emit: (event: PreviewEvent) => void): FilterPorts {
+  return { onIgnored: (path, message) => emit({ type: 'rules-ignored', path, message }) };
+}
+
+async function cursorsOf(
+  repository: Repository,
+  { roots, host, set }: Pick<BackupOptions, 'roots' | 'host' | 'set'>,
+): Promise<NonNullable<Awaited<ReturnType<typeof openParents>>[number]['cursor']>[]> {
+  const recorded = recordedRoots(roots).map((path) => JSON.parse(nameToJson(path)) as NameJson);
+  const list = await listSnapshots(repository);
+  const presence = await readPresence(repository);
+  const parents = await openParents(repository, parentsOf(list, { host, set, roots: recorded }), presence);
+  return parents.flatMap(({ cursor }) => (cursor === undefined ? [] : [cursor]));
+}

@@ -1,0 +1,108 @@
+/**
+ * Bytes of unknown length: an open descriptor (standard input) or what a program writes to its standard output. Reading
+ * never blocks the thread, so that a run can be stopped while nothing comes.
+ */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createReadStream, fstatSync } from 'node:fs';
+import { Socket } from 'node:net';
+import type { Readable } from 'node:stream';
+import { BackpackError } from '../base/errors.ts';
+
+/** Where the bytes come from: plain data that can be posted to a thread. */
+export type StreamSource =
+  | { readonly fd: number }
+  | {
+      /** The program and its arguments; no shell is between. */
+      readonly command: readonly [string, ...string[]];
+      readonly cwd: string;
+      readonly env: Readonly<Record<string, string>>;
+    };
+
+/** See the file's comment. */
+export class ByteStream {
+  readonly #readable: Readable;
+  readonly #chunks: AsyncIterator<Buffer>;
+  readonly #child: ChildProcess | undefined;
+  readonly #exit: Promise<string | undefined>;
+  readonly #name: string;
+  #rest: Buffer = Buffer.alloc(0);
+  #stopped: unknown;
+
+  /** Opens it; a program is started. */
+  constructor(source: StreamSource) {
+    if ('fd' in source) {
+      this.#name = 'standard input';
+      const kind = fstatSync(source.fd);
+      this.#readable =
+        kind.isFIFO() || kind.isSocket()
+          ? new Socket({ fd: source.fd, readable: true, writable: false })
+          : createReadStream('', { fd: source.fd, autoClose: false });
+      this.#exit = Promise.resolve(undefined);
+    } else {
+      const [program, ...args] = source.command;
+      this.#name = program;
+      const { cwd, env } = source;
+      const child = spawn(program, args, { cwd, env, stdio: ['ignore', 'pipe', 'inherit'] });
+      this.#child = child;
+      this.#readable = child.stdout;
+      this.#exit = new Promise((resolve) => {
+        child.once('error', (error) => resolve(`cannot run ${program}: ${error.message}`));
+        child.once('close', (code, signal) => {
+          if (code !== 0) resolve(`${program} ended with ${code === null ? signal : `exit code ${code}`}`);
+          else resolve(undefined);
+        });
+      });
+    }
+    this.#chunks = this.#readable[Symbol.asyncIterator]();
+  }
+
+  /**
+   * Reads some bytes into the front of `target`.
+   * @returns how many; 0 at the end
+   * @throws BackpackError BP_SOURCE_READ, or why it was stopped
+   */
+  async read(target: Uint8Array): Promise<number> {
+    if (this.#rest.length === 0) {
+      const next = await this.#next();
+      if (next === undefined) return 0;
+      this.#rest = next;
+    }
+    const length = Math.min(this.#rest.length, target.length);
+    target.set(this.#rest.subarray(0, length));
+    this.#rest = this.#rest.subarray(length);
+    return length;
+  }
+
+  /** Waits for the program to end. @throws BackpackError BP_COMMAND_FAILED when it did not end well */
+  async finish(): Promise<void> {
+    const failure = await this.#exit;
+    if (this.#stopped !== undefined) throw this.#stopped;
+    if (failure === undefined) return;
+    throw new BackpackError('BP_COMMAND_FAILED', failure, {
+      kind: 'source',
+      hint: 'see what it wrote above; no snapshot was made',
+    });
+  }
+
+  /** Ends reading, and the program. */
+  stop(reason: unknown): void {
+    this.#stopped ??= reason;
+    this.#child?.kill('SIGTERM');
+    this.#readable.destroy();
+  }
+
+  async #next(): Promise<Buffer | undefined> {
+    let failure: unknown;
+    try {
+      const { value, done } = await this.#chunks.next();
+      if (this.#stopped === undefined) return done === true ? undefined : value;
+    } catch (error) {
+      failure = error;
+    }
+    if (this.#stopped !== undefined) throw this.#stopped;
+    throw new BackpackError('BP_SOURCE_READ', `${this.#name}: ${(failure as Error).message}`, {
+      kind: 'source',
+      cause: failure,
+    });
+  }
+}
