@@ -85,8 +85,10 @@ async function speed() {
         const folder = join(base, where === 'tcp' ? 'served' : '', `r${round}-${where}`);
         const repo = where === 'tcp' ? `${server.location}/r${round}-${where}` : folder;
         run(['init', repo, '--key', `${key}-${name}-${round}-${where}`]);
+        execFileSync('sync');
         const at = ['--repo', repo, '--key', `${key}-${name}-${round}-${where}`];
         times[where].backup.push(run(['backup', source, ...at]));
+        execFileSync('sync');
         const to = join(base, 'out');
         times[where].restore.push(run(['restore', 'latest', '--to', to, ...at]));
         rmSync(to, { recursive: true });

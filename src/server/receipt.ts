@@ -22,7 +22,7 @@ const kinds: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Whether an object of this name has to be a container. */
-export function isContainer(name: string): boolean {
+function isContainer(name: string): boolean {
   return name.endsWith('.bpk');
 }
 

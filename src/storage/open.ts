@@ -86,7 +86,7 @@ export async function openStorage(spec: StorageSpec): Promise<Storage> {
         `locations of type ${scheme}:// are not supported by this version`,
         {
           kind: 'usage',
-          hint: 'give the path of a folder, for example /mnt/usb/backup, or tcp://HOST:PORT/NAME',
+          hint: 'give the path of a folder, for example /mnt/usb/backup',
         },
       );
   }

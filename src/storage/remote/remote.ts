@@ -43,7 +43,7 @@ export interface RemoteOptions {
 }
 
 /** Default of {@link RemoteOptions.timeoutMs}. */
-export const defaultTimeoutMs = 60_000;
+const defaultTimeoutMs = 60_000;
 
 /** See the file's comment. */
 export class RemoteStorage implements Storage {
