@@ -29,6 +29,8 @@ export interface CommonOptions {
   readonly tls?: string;
   readonly tlsFingerprint?: string;
   readonly connections?: string;
+  readonly limitUpload?: string;
+  readonly limitDownload?: string;
   readonly timeout?: string;
   readonly json?: boolean;
   readonly quiet?: boolean;

@@ -7,8 +7,8 @@ import type { Faults } from '../../../src/net/loopback.ts';
 import type { Server } from '../../../src/server/server.ts';
 import { MemoryStorage } from '../../../src/storage/index.ts';
 import type { RemoteStorage } from '../../../src/storage/remote/remote.ts';
-import { codeOfAsync, idOf } from '../support.ts';
-import { containerOf, dialTo, makeClient, makeServer } from './rig.ts';
+import { codeOfAsync } from '../support.ts';
+import { containerOf, dialTo, idOf, makeClient, makeServer } from './rig.ts';
 
 const pack = (n: number): string => `packs/${idOf(n).slice(0, 5)}/${idOf(n)}.bpk`;
 const contents = [1, 2].map((n) => {
