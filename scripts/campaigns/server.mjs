@@ -143,7 +143,6 @@ async function slow() {
   await new Promise((resolve) => setTimeout(resolve, 3000));
   const beside = [];
   for (const repo of ['b1', 'b2', 'b3']) {
-    const from = process.hrtime.bigint();
     for (const args of [
       ['init', `${server.location}/${repo}`, '--key', `${key}-${repo}`],
       ['backup', source, '--repo', `${server.location}/${repo}`, '--key', `${key}-${repo}`],
@@ -157,7 +156,6 @@ async function slow() {
       if (code !== 0) throw new Error(`${args[0]} ended with ${code}`);
       if (args[0] === 'backup') beside.push(Number(process.hrtime.bigint() - started) / 1e9);
     }
-    void from;
   }
   ended = true;
   for (const socket of sockets) socket.destroy();
