@@ -85,8 +85,10 @@ async function speed() {
         const folder = join(base, where === 'tcp' ? 'served' : '', `r${round}-${where}`);
         const repo = where === 'tcp' ? `${server.location}/r${round}-${where}` : folder;
         run(['init', repo, '--key', `${key}-${name}-${round}-${where}`]);
+        execFileSync('sync');
         const at = ['--repo', repo, '--key', `${key}-${name}-${round}-${where}`];
         times[where].backup.push(run(['backup', source, ...at]));
+        execFileSync('sync');
         const to = join(base, 'out');
         times[where].restore.push(run(['restore', 'latest', '--to', to, ...at]));
         rmSync(to, { recursive: true });
@@ -141,7 +143,6 @@ async function slow() {
   await new Promise((resolve) => setTimeout(resolve, 3000));
   const beside = [];
   for (const repo of ['b1', 'b2', 'b3']) {
-    const from = process.hrtime.bigint();
     for (const args of [
       ['init', `${server.location}/${repo}`, '--key', `${key}-${repo}`],
       ['backup', source, '--repo', `${server.location}/${repo}`, '--key', `${key}-${repo}`],
@@ -155,7 +156,6 @@ async function slow() {
       if (code !== 0) throw new Error(`${args[0]} ended with ${code}`);
       if (args[0] === 'backup') beside.push(Number(process.hrtime.bigint() - started) / 1e9);
     }
-    void from;
   }
   ended = true;
   for (const socket of sockets) socket.destroy();

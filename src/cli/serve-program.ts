@@ -7,9 +7,7 @@ import type { SetExitCode } from './program.ts';
 export function addServe(program: Command, context: Context, done: SetExitCode): void {
   const serve = program
     .command('serve')
-    .description(
-      'serve the repositories below a folder to tcp://HOST:PORT/NAME; it needs no key and has none',
-    )
+    .description('serve repositories to other machines')
     .option('--root <dir>', 'folder that holds the repositories, one folder each')
     .option('--listen <host:port>', 'address to listen at; default: 127.0.0.1:8417')
     .option(
@@ -22,7 +20,7 @@ export function addServe(program: Command, context: Context, done: SetExitCode):
       collect,
     )
     .option('--insecure-no-auth', 'let anybody who can connect read, write and delete everything')
-    .option('--quota <size>', 'largest size of a repository, for example 500G; users may have their own')
+    .option('--quota <bytes>', 'largest size of a repository, for example 500G; users may have their own')
     .option('--log <form>', 'json or text lines on standard error; default: text')
     .option('--metrics <host:port>', 'figures for Prometheus at http://HOST:PORT/metrics')
     .option('--json', 'print typed lines of JSON on stdout, nothing else')
@@ -32,7 +30,8 @@ export function addServe(program: Command, context: Context, done: SetExitCode):
       const { serve: run } = await import('./commands/serve.ts');
       done(await run(context, options));
     });
-  // What a subcommand shares with `serve` is its own option, wherever it stands.
+  // An option that stands behind a subcommand is that command's, also when `serve` has one of the same name.
+  program.enablePositionalOptions();
   serve.enablePositionalOptions();
 
   const user = serve.command('user').description('who may use the server');
@@ -46,7 +45,7 @@ export function addServe(program: Command, context: Context, done: SetExitCode):
       'repository it may use, or *; may be given more than once; default: NAME',
       collect,
     )
-    .option('--quota <size>', 'largest size of a repository that it writes to')
+    .option('--quota <bytes>', 'largest size of a repository that it writes to')
     .option('--access-key <file>', 'access key file to write; default: NAME.access-key')
     .option('--json', 'print typed lines of JSON on stdout, nothing else')
     .action(async (name: string, options) => {

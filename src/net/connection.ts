@@ -10,7 +10,7 @@ import { KiB, MiB } from '../base/limits.ts';
 import { type Frame, FrameDecoder, sealFrame } from './frame.ts';
 
 /** A frame that began must arrive at this rate at least, bytes per second, after a time of grace. */
-export const rateMin: number = KiB;
+const rateMin: number = KiB;
 /** Above this many bytes that wait to be sent, a sender waits. */
 const sendHigh: number = MiB;
 
@@ -38,6 +38,9 @@ export class Connection {
   #working = false;
   #closed = false;
   #waiting: (() => void)[] = [];
+  /** Who waits for bytes to be gone, by the number of the last frame. */
+  #going: { readonly frame: number; readonly resolve: () => void }[] = [];
+  #framesSent = 0;
   #sendingBytes = 0;
   #sentAt = 0;
   #frameSince = 0;
@@ -100,6 +103,12 @@ export class Connection {
     return new Promise((resolve) => this.#waiting.push(resolve));
   }
 
+  /** Resolves when all that was sent so far has gone, or the connection has: then its memory is free again. */
+  gone(): Promise<void> {
+    if (this.#closed || this.#framesSent === this.#sendCounter) return Promise.resolve();
+    return new Promise((resolve) => this.#going.push({ frame: this.#sendCounter, resolve }));
+  }
+
   /** Resolves when nothing waits to be sent, or the connection is gone. */
   async empty(): Promise<void> {
     while (!this.#closed && this.#sendingBytes > 0) {
@@ -123,6 +132,7 @@ export class Connection {
     this.#queue.length = 0;
     this.#wire.destroy();
     this.#wake();
+    for (const { resolve } of this.#going.splice(0)) resolve();
     this.#o.onClose(error);
   }
 
@@ -163,6 +173,9 @@ export class Connection {
 
   #sent(bytes: number): void {
     this.#sendingBytes -= bytes;
+    this.#framesSent += 1;
+    while (this.#going[0] !== undefined && this.#going[0].frame <= this.#framesSent)
+      this.#going.shift()!.resolve();
     this.#sentAt = performance.now();
     if (this.#sendingBytes <= sendHigh / 2) this.#wake();
   }

@@ -9,11 +9,11 @@ import { KiB, MiB, tagBytes } from '../base/limits.ts';
 import { FrameMac } from '../codec/aead.ts';
 
 /** Bytes of a frame's header: length (u32be), type (u8), three zeros, stream (u32be). */
-export const frameHeaderBytes = 12;
+const frameHeaderBytes = 12;
 /** Longest payload of a `data` frame, bytes. */
-export const dataMax: number = MiB;
+const dataMax: number = MiB;
 /** Longest payload of any other frame, bytes. */
-export const controlMax: number = 64 * KiB;
+const controlMax: number = 64 * KiB;
 
 /** Types of frames. Those from 32 on are sent by servers only. */
 export const frameType = {

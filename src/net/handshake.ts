@@ -16,10 +16,10 @@ const magic = Buffer.from('BACKPACK-WIRE\n', 'latin1');
 /** The only version so far. */
 const version = 1;
 /** Bytes of a hello of either side, without the server's proof. */
-export const helloBytes = 128;
-export const proofBytes = 32;
-export const nonceBytes = 32;
-export const userMax = 64;
+const helloBytes = 128;
+const proofBytes = 32;
+const nonceBytes = 32;
+const userMax = 64;
 /** What stands for the key where none is used: the proofs then prove nothing, and the tags only find damage. */
 const noKey: KeyObject = createSecretKey(Buffer.alloc(32));
 
@@ -57,7 +57,7 @@ export interface SessionKeys {
 }
 
 /** Answers of a server that go on, or do not. */
-export const helloStatus = { ok: 0, version: 1, busy: 2, accessKey: 3 } as const;
+const helloStatus = { ok: 0, version: 1, busy: 2, accessKey: 3 } as const;
 
 /** All values of a handshake. Exported for the vectors. */
 export function schedule(
@@ -90,7 +90,7 @@ export function formatClientHello(user: string, nonce: Uint8Array): Buffer {
 }
 
 /** The answer of a server, without its proof. */
-export function formatServerHello(status: number, nonce: Uint8Array, terms: Terms): Buffer {
+function formatServerHello(status: number, nonce: Uint8Array, terms: Terms): Buffer {
   const bytes = Buffer.alloc(helloBytes);
   magic.copy(bytes);
   bytes.writeUInt8(version, 14);
@@ -196,7 +196,7 @@ export function refuseBusy(wire: Duplex, random: Random, terms: Terms): void {
 }
 
 /** Exactly `count` bytes, no more are taken. Rejects when the stream ends or fails first. */
-export function readExactly(wire: Duplex, count: number): Promise<Buffer> {
+function readExactly(wire: Duplex, count: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const finish = (): void => {
       wire.off('readable', look).off('end', ended).off('error', failed).off('close', ended);

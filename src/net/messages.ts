@@ -8,7 +8,7 @@ import { type Frame, protocolError } from './frame.ts';
 export type Message = Readonly<Record<string, unknown>>;
 
 /** Bytes of a frame's payload. */
-export function payloadOf(frame: Frame): Buffer {
+function payloadOf(frame: Frame): Buffer {
   return frame.pieces.length === 1 ? frame.pieces[0]! : Buffer.concat(frame.pieces, frame.length);
 }
 

@@ -31,6 +31,8 @@ export interface ServerLimits {
   readonly windowBytes: number;
   /** Bytes held for all connections; beyond it the slowest is dropped. */
   readonly heldBytesMax: number;
+  /** Blocks of 1 MiB through which content passes; without one it passes more slowly. */
+  readonly blocksMax: number;
   /** Unfinished objects of clients that have lost their connection. */
   readonly parkedMax: number;
 }
@@ -50,5 +52,6 @@ export const defaultLimits: ServerLimits = {
   streamsMax: 64,
   windowBytes: 8 * MiB,
   heldBytesMax: 64 * MiB,
+  blocksMax: 48,
   parkedMax: 256,
 };

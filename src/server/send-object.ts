@@ -1,15 +1,16 @@
 /** Sends an object, or a range of one, in `data` frames behind a `size` frame. */
 import { BackpackError } from '../base/errors.ts';
-import { KiB, MiB } from '../base/limits.ts';
+import { KiB } from '../base/limits.ts';
 import type { Connection } from '../net/connection.ts';
 import { frameType } from '../net/frame.ts';
 import { formatOffset, type Message, optionalCountOf } from '../net/messages.ts';
 import type { Storage } from '../storage/index.ts';
+import { type BlockPool, blockBytes } from './block-pool.ts';
 import { guardRead } from './read-guard.ts';
 import type { Role } from './rights.ts';
 
 /** Bytes read from the storage at once. */
-const readBytes: number = MiB;
+const readBytes: number = blockBytes;
 /** Bytes of a frame: small enough for a slow line to finish one in time. */
 const frameMax: number = 256 * KiB;
 const frameMin: number = 4 * KiB;
@@ -20,6 +21,7 @@ export interface SendContext {
   readonly storage: Storage;
   readonly stream: number;
   readonly role: Role;
+  readonly pool: BlockPool;
   /** Whether the client still wants it. */
   readonly active: () => boolean;
   /** Told of bytes that were sent. */
@@ -30,7 +32,7 @@ export interface SendContext {
 
 /** @throws BackpackError BP_OBJECT_MISSING, BP_STORAGE_SHORT */
 export async function sendObject(context: SendContext, name: string, message: Message): Promise<void> {
-  const { connection, storage, stream, role } = context;
+  const { connection, storage, stream, role, pool } = context;
   const offset = optionalCountOf(message, 'offset') ?? 0;
   const wanted = optionalCountOf(message, 'length');
   let length = wanted;
@@ -48,11 +50,19 @@ export async function sendObject(context: SendContext, name: string, message: Me
     if (connection.closed || !context.active()) return;
     await context.turn(async () => {
       const range = { offset: offset + at, length: Math.min(readBytes, total - at) };
-      const bytes = await storage.get(name, { range });
+      const block = pool.take();
+      let bytes: Uint8Array;
+      try {
+        bytes = await storage.get(name, { range, into: block });
+      } catch (error) {
+        if (block !== undefined) pool.giveBack(block);
+        throw error;
+      }
       if (at === 0) connection.send(frameType.size, stream, [formatOffset(total)]);
       for (let from = 0; from < bytes.byteLength; from += frameBytes) {
         connection.send(frameType.data, stream, [bytes.subarray(from, from + frameBytes)]);
       }
+      if (block !== undefined) void connection.gone().then(() => pool.giveBack(block));
       context.sent(bytes.byteLength);
       await connection.flushed();
     });

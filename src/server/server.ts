@@ -13,6 +13,7 @@ import { type Gate, greetClient, refuseBusy } from '../net/handshake.ts';
 import { type Address, type Channel, listen } from '../net/transport.ts';
 import type { Storage } from '../storage/index.ts';
 import type { Account } from './accounts.ts';
+import { BlockPool } from './block-pool.ts';
 import { defaultLimits, type ServerLimits } from './limits.ts';
 import { Metrics } from './metrics.ts';
 import { ServedRepositories } from './served.ts';
@@ -53,6 +54,7 @@ export class Server {
   readonly #sessions = new Set<Session>();
   readonly #listeners: Listener[] = [];
   readonly #uploads: Uploads;
+  readonly #pool: BlockPool;
   readonly #repositories: ServedRepositories;
   readonly #timer: NodeJS.Timeout;
   #accountsAt: number = performance.now();
@@ -63,6 +65,7 @@ export class Server {
     this.#limits = { ...defaultLimits, ...options.limits };
     this.#log = options.log ?? (() => {});
     this.#uploads = new Uploads(this.#limits);
+    this.#pool = new BlockPool(this.#limits.blocksMax);
     this.#repositories = new ServedRepositories(options.open);
     this.#timer = setInterval(() => this.#sweep(performance.now()), sweepMs);
   }
@@ -135,6 +138,7 @@ export class Server {
       limits: this.#limits,
       metrics: this.metrics,
       uploads: this.#uploads,
+      pool: this.#pool,
       checkContainers: this.#o.checkContainers ?? true,
       quotaBytes: this.#o.quotaBytes,
       open: (repository) => this.#repositories.join(repository),

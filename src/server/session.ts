@@ -20,6 +20,7 @@ import {
 } from '../net/messages.ts';
 import { checkObjectName, isReplaceable, type ObjectInfo } from '../storage/index.ts';
 import { type Account, isRepositoryName, mayUse } from './accounts.ts';
+import type { BlockPool } from './block-pool.ts';
 import type { ServerLimits } from './limits.ts';
 import type { Metrics } from './metrics.ts';
 import { Receipt } from './receipt.ts';
@@ -35,6 +36,7 @@ export interface SessionShared {
   readonly limits: ServerLimits;
   readonly metrics: Metrics;
   readonly uploads: Uploads;
+  readonly pool: BlockPool;
   readonly checkContainers: boolean;
   readonly quotaBytes: number | undefined;
   /** The repository of a name; the same for all its sessions. */
@@ -217,7 +219,9 @@ export class Session {
       const sent = (bytes: number): void => this.#shared.metrics.add('sent_bytes_total', bytes);
       const { role } = this.account;
       const active = (): boolean => this.#streams.get(stream) === running;
-      const context = { connection: this.connection, storage, stream, role, active, sent, turn: this.#turn };
+      const { connection } = this;
+      const { pool } = this.#shared;
+      const context = { connection, storage, stream, role, pool, active, sent, turn: this.#turn };
       await sendObject(context, name, message);
       return {};
     }
@@ -305,7 +309,7 @@ export class Session {
       const { user } = this.account;
       this.#shared.log('stored', { user, repository: this.#repository, name, sizeBytes: info.sizeBytes });
     };
-    return new Upload({ name, writer, receipt, usage, quotaBytes, stored });
+    return new Upload({ name, writer, pool: this.#shared.pool, receipt, usage, quotaBytes, stored });
   }
 
   #data(frame: Frame): void | Promise<void> {

@@ -5,13 +5,16 @@
  */
 import type { BackpackError } from '../base/errors.ts';
 import type { ObjectInfo, ObjectWriter } from '../storage/index.ts';
+import type { BlockPool } from './block-pool.ts';
 import type { Usage } from './quota.ts';
 import type { Receipt } from './receipt.ts';
+import { StagedWriter } from './staged-writer.ts';
 
 /** What an upload is made with. */
 export interface UploadOptions {
   readonly name: string;
   readonly writer: ObjectWriter;
+  readonly pool: BlockPool;
   readonly receipt: Receipt;
   readonly usage: Usage;
   readonly quotaBytes: number | undefined;
@@ -22,6 +25,7 @@ export interface UploadOptions {
 /** One object on its way in. */
 export class Upload {
   readonly #o: UploadOptions;
+  readonly #staged: StagedWriter;
   #taken = 0;
   #last: Promise<unknown> = Promise.resolve();
   #outcome: Promise<ObjectInfo> | undefined;
@@ -29,6 +33,7 @@ export class Upload {
 
   constructor(options: UploadOptions) {
     this.#o = options;
+    this.#staged = new StagedWriter(options.writer, options.pool);
   }
 
   get name(): string {
@@ -47,13 +52,13 @@ export class Upload {
 
   /** Takes the next bytes. @throws BackpackError BP_NO_SPACE, or what the storage throws; nothing remains then */
   receive(pieces: readonly Buffer[]): void | Promise<void> {
-    const { usage, quotaBytes, receipt, writer } = this.#o;
+    const { usage, quotaBytes, receipt } = this.#o;
     let bytes = 0;
     for (const piece of pieces) bytes += piece.length;
     usage.take(bytes, quotaBytes);
     this.#taken += bytes;
     receipt.update(pieces);
-    const done = writer.append(pieces);
+    const done = this.#staged.write(pieces);
     if (done === undefined) return;
     this.#last = done.catch(() => {});
     return done;
@@ -81,6 +86,8 @@ export class Upload {
     await this.#last;
     try {
       this.#o.receipt.check(sizeBytes, xxh64);
+      await this.#staged.flush();
+      await this.#staged.release();
       const info = await this.#o.writer.commit();
       this.#ended = true;
       this.#o.stored(info);
@@ -95,6 +102,7 @@ export class Upload {
     if (this.#ended) return;
     this.#ended = true;
     await this.#last;
+    await this.#staged.release();
     await this.#o.writer.abort();
     this.#o.usage.giveBack(this.#taken);
   }

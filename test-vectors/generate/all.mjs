@@ -8,11 +8,12 @@ import accepted from './cases/container-valid.mjs';
 import dedup from './cases/dedup.mjs';
 import kdf from './cases/kdf.mjs';
 import manifest from './cases/manifest.mjs';
+import protocol from './cases/protocol.mjs';
 import repository from './cases/repository.mjs';
 import streams from './cases/streams.mjs';
 import { encode } from './lib/vector.mjs';
 
-export const GROUPS = ['kdf', 'container', 'manifest', 'repository', 'dedup'];
+export const GROUPS = ['kdf', 'container', 'manifest', 'repository', 'dedup', 'protocol'];
 
 const CASES = [
   ['kdf', kdf],
@@ -25,6 +26,7 @@ const CASES = [
   ['manifest', streams],
   ['repository', repository],
   ['dedup', dedup],
+  ['protocol', protocol],
 ];
 
 export function* allVectors() {

@@ -127,7 +127,7 @@ function isLoopback(host: string): boolean {
 }
 
 /** HOST:PORT or [HOST]:PORT. @throws BackpackError BP_USAGE */
-export function parseAddress(text: string, option: string): { host: string; port: number } {
+function parseAddress(text: string, option: string): { host: string; port: number } {
   const match = /^(?:\[([^\]]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text);
   const port = Number(match?.[3]);
   if (match !== null && port <= 65_535) return { host: match[1] ?? match[2]!, port };

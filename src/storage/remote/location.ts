@@ -2,7 +2,7 @@
 import { BackpackError } from '../../base/errors.ts';
 
 /** Port of a server when none is given. */
-export const defaultPort = 8417;
+const defaultPort = 8417;
 
 /** A location taken apart. */
 export interface RemoteLocation {

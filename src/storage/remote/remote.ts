@@ -43,7 +43,7 @@ export interface RemoteOptions {
 }
 
 /** Default of {@link RemoteOptions.timeoutMs}. */
-export const defaultTimeoutMs = 60_000;
+const defaultTimeoutMs = 60_000;
 
 /** See the file's comment. */
 export class RemoteStorage implements Storage {
@@ -109,7 +109,10 @@ export class RemoteStorage implements Storage {
     link.run(request);
     try {
       for (let items = await request.next(); items !== undefined; items = await request.next()) {
-        for (const [name, sizeBytes, timeMs] of items) yield { name, sizeBytes, timeMs };
+        for (const [name, sizeBytes, timeMs] of items) {
+          throwIfCanceled(signal);
+          yield { name, sizeBytes, timeMs };
+        }
       }
     } finally {
       signal?.removeEventListener('abort', cancel);

@@ -8,8 +8,8 @@ import { formatClientHello, greetServer } from '../../../src/net/handshake.ts';
 import { loopback } from '../../../src/net/loopback.ts';
 import { FsStorage, listAll, MemoryStorage, type ObjectWriter } from '../../../src/storage/index.ts';
 import { fromSystemError } from '../../../src/storage/storage-errors.ts';
-import { codeOfAsync, idOf, temporaryFolder } from '../support.ts';
-import { containerOf, makeClient, makeServer, RawClient, userOf } from './rig.ts';
+import { codeOfAsync, temporaryFolder } from '../support.ts';
+import { containerOf, idOf, makeClient, makeServer, RawClient, userOf } from './rig.ts';
 
 const pack = (n: number): string => `packs/${idOf(n).slice(0, 5)}/${idOf(n)}.bpk`;
 const token = '0'.repeat(32);
