@@ -22,12 +22,13 @@ export interface Folders {
   readonly config: string;
   readonly data: string;
   readonly state: string;
+  readonly cache: string;
 }
 
 /** The user's folders (XDG on Linux). */
 export function userFolders(): Folders {
   const paths = envPaths('backpack', { suffix: '' });
-  return { config: paths.config, data: paths.data, state: join(paths.data, 'state') };
+  return { config: paths.config, data: paths.data, state: join(paths.data, 'state'), cache: paths.cache };
 }
 
 const bytesMax = 1024 * 1024;
@@ -72,13 +73,26 @@ const known = [
   'readRate',
   'writeRate',
   'connections',
+  'uploadRate',
+  'downloadRate',
   'timeout',
   'accessKey',
+  'cache',
   's3',
   'paths',
   'exclude',
   'tags',
   'host',
+  'keyCommand',
+  'hooks',
+  'extensions',
+  'command',
+  'onFailure',
+  'module',
+  'options',
+  ...['backup', 'restore', 'prune', 'check'].flatMap((name) =>
+    ['before', 'after', 'failed', 'finally'].map((moment) => `${name}.${moment}`),
+  ),
 ];
 
 function nearest(key: string): string {
@@ -93,7 +107,7 @@ function nearest(key: string): string {
  * @param set name of the set in use; other sets do not matter now
  */
 export function ignoredSettings(config: Config, set?: string): string[] {
-  const names = ['compression', 'retention', 'hooks'].filter((name) => name in config);
+  const names = ['compression', 'retention'].filter((name) => name in config);
   const limits = ['memory', 'readRate', 'writeRate'].filter((name) => name in (config.limits ?? {}));
   const chosen = (set === undefined ? undefined : config.sets?.[set]) ?? {};
   const ofSet = ['exclude', 'compression'].filter((name) => name in chosen);

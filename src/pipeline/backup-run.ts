@@ -84,7 +84,7 @@ interface Batch {
 
 const batchFiles = 256;
 const batchBytes: number = 4 * MiB;
-const slotsMax = 4096;
+const slotsMax = 2048;
 const callsPerWorker = 2;
 const yieldEvery = 256;
 
@@ -381,7 +381,7 @@ export class BackupRun {
       if (entry === undefined) break;
       if (entry !== null) for (const page of this.#builder.add(entry)) await this.#o.onPage(page);
     }
-    if (this.#head > 4096) {
+    if (this.#head > slotsMax) {
       this.#slots.splice(0, this.#head);
       this.#head = 0;
     }

@@ -46,7 +46,6 @@ export async function loadIndex(
     try {
       await loader.object(object);
     } catch (error) {
-      loader.uncoverLast();
       // A damaged index object is worth nothing and costs nothing: the tables say the same.
       damagedOrThrow(error);
     }
@@ -72,7 +71,6 @@ class Loader {
   readonly #packs: PackList;
   readonly #identity = new Int32Array(7);
   readonly #place: ChunkPlace = { pack: 0, record: 0, offset: 0, whole: false };
-  #last: string | undefined;
 
   constructor(repository: Repository, presence: Presence, catalog: Catalog, packs: PackList) {
     this.#repository = repository;
@@ -81,14 +79,7 @@ class Loader {
     this.#packs = packs;
   }
 
-  /** Forgets the pack whose lines were being read: those that follow are not known. Its table has them all. */
-  uncoverLast(): void {
-    if (this.#last !== undefined) this.covered.delete(this.#last);
-    this.#last = undefined;
-  }
-
   async object({ name, sizeBytes }: ObjectInfo): Promise<void> {
-    this.#last = undefined;
     const reader = await ContainerReader.open(this.#repository.read, name, { sizeBytes });
     // Another writer's index could poison this one's dedup.
     if (reader.header.writer !== rootWriter) return;
@@ -96,6 +87,8 @@ class Loader {
     let number = -1;
     let record = -1;
     let length = 0;
+    // A pack is covered when all its lines were read: damage in the midst of them must not hide the rest.
+    let current: string | undefined;
     for (let i = 0; i < reader.records; i += 1) {
       for (const line of linesOf(decodeText(await reader.read(i)))) {
         if (line.startsWith('["C",')) {
@@ -110,11 +103,12 @@ class Loader {
           record = -1;
           const usable = this.#presence.has(pack, size) && packDd === dd && !this.covered.has(pack);
           number = usable ? this.#packs.add(pack) : -1;
-          if (!this.covered.has(pack)) this.#last = pack;
-          this.covered.add(pack);
+          if (current !== undefined) this.covered.add(current);
+          current = pack;
         }
       }
     }
+    if (current !== undefined) this.covered.add(current);
   }
 
   /** Reads a pack's table. @returns its lines for the index */
@@ -171,15 +165,24 @@ export async function writeIndex(
   const out = await storage.create(indexName(id));
   const writer = new ContainerWriter(memory, keyring, { kind: 'indx', repo, id, app }, out);
   const { kernel, plain } = memory.codec;
+  let filled = 0;
   for (const piece of [Buffer.from(head, 'latin1'), ...lines]) {
     const bytes = Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength);
+    // Records of whole lines, of up to 1 MiB.
     for (let from = 0; from < bytes.byteLength; ) {
-      const end = from + MiB >= bytes.byteLength ? bytes.byteLength : bytes.lastIndexOf(10, from + MiB) + 1;
-      kernel.bytes.set(bytes.subarray(from, end), plain);
-      await writer.addRecord(plain, end - from);
-      from = end;
+      const room = from + MiB - filled;
+      const end = room >= bytes.byteLength ? bytes.byteLength : bytes.lastIndexOf(10, room - 1) + 1;
+      if (end > from) {
+        kernel.bytes.set(bytes.subarray(from, end), plain + filled);
+        filled += end - from;
+        from = end;
+      }
+      if (from === bytes.byteLength) break;
+      await writer.addRecord(plain, filled);
+      filled = 0;
     }
   }
+  await writer.addRecord(plain, filled);
   await writer.finish();
   await writer.commit();
 }
