@@ -1257,6 +1257,7 @@ function comparePaths(a, b) {
 }
 const isBelow = (p, dir) =>
   p.length > dir.length && p[dir.length] === SLASH && p.subarray(0, dir.length).equals(dir);
+const lastName = (p) => p.subarray(p.lastIndexOf(SLASH) + 1);
 function splitPath(p) {
   const parts = [];
   for (let start = 0; start <= p.length; ) {
@@ -1271,10 +1272,14 @@ function splitPath(p) {
 function checkPath(p) {
   check(p.length <= MAX_PATH, 'E_LIMIT', 'a path is longer than 65,535 bytes');
   check(!p.includes(0), 'E_PATH', 'a path contains NUL');
-  for (const part of splitPath(p)) {
-    const dots = part.length > 0 && part.length <= 2 && part.every((c) => c === 0x2e);
-    check(part.length > 0 && !dots, 'E_PATH', 'a path has an empty, "." or ".." component');
-    check(part.length <= MAX_NAME, 'E_LIMIT', 'a path component is longer than 1,024 bytes');
+  let from = 0;
+  for (let i = 0; i <= p.length; i++) {
+    if (i < p.length && p[i] !== SLASH) continue;
+    const length = i - from;
+    const dots = (length === 1 || (length === 2 && p[from + 1] === 0x2e)) && p[from] === 0x2e;
+    check(length > 0 && !dots, 'E_PATH', 'a path has an empty, "." or ".." component');
+    check(length <= MAX_NAME, 'E_LIMIT', 'a path component is longer than 1,024 bytes');
+    from = i + 1;
   }
   return p;
 }
@@ -1414,7 +1419,7 @@ function* entriesOf(repo, snapshot, stream, wanted, report) {
   const lines = pageLines(repo, snapshot, stream, wanted, report);
   let ahead = lines.next();
   let before = null; // path of the last entry
-  let parents = []; // the directories that lead to it
+  const parents = []; // the directories that lead to it, each below the one before
   let complete = true; // false after a gap: then parents may be unknown
   while (!ahead.done) {
     const { entry, packs, where, gap } = ahead.value;
@@ -1427,7 +1432,7 @@ function* entriesOf(repo, snapshot, stream, wanted, report) {
       if (complete) report(new Bad('E_ORDER', `a + line without its file ${printable(entry.path)}`, where));
       continue;
     }
-    parents = parents.filter((d) => isBelow(entry.path, d));
+    while (parents.length && !isBelow(entry.path, parents.at(-1))) parents.pop();
     const slash = entry.path.lastIndexOf(SLASH);
     const inOrder = before === null || comparePaths(before, entry.path) < 0;
     const hasParent = slash < 0 || !complete || parents.at(-1)?.length === slash;
@@ -1872,7 +1877,8 @@ class Target {
     this.applyMeta = applyMeta;
     const full = Buffer.from(path.resolve(dir));
     const fd = WINDOWS ? null : fs.openSync(full, O_RDONLY | O_DIRECTORY);
-    this.stack = [{ name: null, full, fd }];
+    this.full = full;
+    this.stack = [{ path: Buffer.alloc(0), fd }]; // of each folder its path in the target, handle, and what it is
     this.handles = fd !== null && process.platform === 'linux' && fs.existsSync(`/proc/self/fd/${fd}/.`);
   }
   /** The path to use for `name` in the folder at `level` of the stack. */
@@ -1883,8 +1889,12 @@ class Target {
     const folder = this.stack[level];
     if (this.handles) return Buffer.concat([Buffer.from(`/proc/self/fd/${folder.fd}/`), name]);
     for (const f of this.stack.slice(1, level + 1))
-      if (!fs.lstatSync(f.full).isDirectory()) throw new Error('a folder in the target was replaced');
-    return Buffer.concat([folder.full, JOIN, name]);
+      if (!fs.lstatSync(this.fullPath(f)).isDirectory())
+        throw new Error('a folder in the target was replaced');
+    return Buffer.concat([this.fullPath(folder), JOIN, name]);
+  }
+  fullPath(folder) {
+    return folder.path.length ? Buffer.concat([this.full, JOIN, folder.path]) : this.full;
   }
   openFolder(where) {
     return WINDOWS ? null : fs.openSync(where, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
@@ -1896,7 +1906,7 @@ class Target {
     while (this.stack[from].fd === null) from--;
     for (let i = from + 1; i <= level; i++) {
       this.stack[i].fd = this.openFolder(
-        Buffer.concat([Buffer.from(`/proc/self/fd/${this.stack[i - 1].fd}/`), this.stack[i].name]),
+        Buffer.concat([Buffer.from(`/proc/self/fd/${this.stack[i - 1].fd}/`), lastName(this.stack[i].path)]),
       );
       this.limitOpen(i);
     }
@@ -1908,8 +1918,8 @@ class Target {
     old.fd = null;
   }
   /** Goes into a folder, making it when it is not there. A link in its place is refused by the open. */
-  enter(name, entry) {
-    const where = this.at(name);
+  enter(folderPath, entry) {
+    const where = this.at(lastName(folderPath));
     let created = true;
     try {
       fs.mkdirSync(where, 0o700);
@@ -1919,12 +1929,8 @@ class Target {
       if (!fs.lstatSync(where).isDirectory()) throw new Error('something else than a folder has this name');
     }
     const fd = this.openFolder(where);
-    this.stack.push({
-      name,
-      full: Buffer.concat([this.stack.at(-1).full, JOIN, name]),
-      fd,
-      entry: created ? entry : null,
-    });
+    const { dev, ino } = this.handles ? fs.fstatSync(fd, { bigint: true }) : {};
+    this.stack.push({ path: folderPath, fd, dev, ino, entry: created ? entry : null });
     this.limitOpen(this.stack.length - 1);
     return created;
   }
@@ -1934,22 +1940,35 @@ class Target {
     try {
       if (this.stack[top].entry) {
         this.reopen(top);
-        this.applyMeta(this.stack[top].entry, this.stack[top].fd, this.stack[top].full);
+        this.applyMeta(this.stack[top].entry, this.stack[top].fd, this.fullPath(this.stack[top]));
       }
     } finally {
       const { fd } = this.stack.pop();
+      if (fd !== null) this.stepUp(fd);
       if (fd !== null) fs.closeSync(fd);
     }
   }
+  /** Opens the folder above from within, when it was closed: going down to each of 10,000 folders takes for ever. */
+  stepUp(fd) {
+    const above = this.stack.at(-1);
+    if (!this.handles || above.fd !== null) return;
+    const up = this.openFolder(`/proc/self/fd/${fd}/..`);
+    const { dev, ino } = fs.fstatSync(up, { bigint: true });
+    if (dev === above.dev && ino === above.ino) above.fd = up;
+    else fs.closeSync(up); // it was moved away meanwhile
+  }
   /** Makes the folder of this path the current one and returns the last component. */
   goTo(entryPath) {
-    const parts = splitPath(checkPath(entryPath)); // checked again on purpose: nothing gets here unchecked
-    const name = parts.pop();
-    let same = 0;
-    while (same < parts.length && this.stack[same + 1]?.name.equals(parts[same])) same++;
-    while (this.stack.length - 1 > same) this.leave();
-    for (const part of parts.slice(same)) this.enter(part, null);
-    return name;
+    checkPath(entryPath); // checked again on purpose: nothing gets here unchecked
+    const folder = entryPath.subarray(0, Math.max(0, entryPath.lastIndexOf(SLASH)));
+    const holds = (dir) => dir.length === 0 || dir.equals(folder) || isBelow(folder, dir);
+    while (!holds(this.stack.at(-1).path)) this.leave();
+    for (let at = this.stack.at(-1).path.length; at < folder.length; ) {
+      const slash = folder.indexOf(SLASH, at + 1);
+      at = slash < 0 ? folder.length : slash;
+      this.enter(folder.subarray(0, at), null);
+    }
+    return lastName(entryPath);
   }
   finish() {
     while (this.stack.length > 1) this.leave();
@@ -1993,7 +2012,7 @@ class Target {
   linkFrom(oldPath, name) {
     const here = this.at(name);
     if (!this.handles) {
-      let folder = this.stack[0].full;
+      let folder = this.full;
       const parts = splitPath(oldPath);
       for (const part of parts.slice(0, -1)) {
         folder = Buffer.concat([folder, JOIN, part]);
@@ -2079,8 +2098,8 @@ class Restorer {
     const { type, o, path: p } = entry;
     try {
       if (type === 'd') {
-        const name = this.target.goTo(p);
-        const created = this.target.enter(name, entry);
+        this.target.goTo(p);
+        const created = this.target.enter(p, entry);
         if (created) this.count.folders++;
         return;
       }

@@ -26,6 +26,12 @@ export function threadsWithin(wanted: number, filesMax: number | undefined = ope
   return Math.max(0, Math.min(wanted, Math.floor((filesMax - ofProcess) / ofThread)));
 }
 
+/** How many folders may be kept open in one place, of the `most` that are useful: files and threads need some, too. */
+export function foldersWithin(most: number, filesMax: number | undefined = openFilesMax()): number {
+  if (filesMax === undefined) return most;
+  return Math.max(2, Math.min(most, Math.floor((filesMax - ofProcess) / 16)));
+}
+
 /** Whether an error of the system says that too many files are open. */
 export function isTooManyFiles(error: unknown): boolean {
   const { code } = (error ?? {}) as NodeJS.ErrnoException;

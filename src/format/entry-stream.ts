@@ -34,10 +34,20 @@ export class EntryStream {
   /** Folders above (and at) the last path. */
   #folders: ByteString[] = [];
   readonly #fromStart: boolean;
+  readonly #after: ByteString | undefined;
 
-  /** @param fromStart whether the first page given is the first of the snapshot; else parents cannot be checked */
-  constructor(fromStart: boolean) {
+  /**
+   * @param fromStart whether the first page given is the first of the snapshot; else parents cannot be checked
+   * @param after path of the last entry before the pages that were passed over: what follows must come after it
+   */
+  constructor(fromStart: boolean, after?: ByteString) {
     this.#fromStart = fromStart;
+    this.#after = after;
+  }
+
+  /** Path of the last entry that was in order. */
+  get last(): ByteString | undefined {
+    return this.#last ?? this.#after;
   }
 
   /**
@@ -81,7 +91,8 @@ export class EntryStream {
   #begin(path: ByteString, json: PageEntry, packs: readonly string[]): void {
     checkPath(path);
     if (json.t === 'l') checkTarget(nameFromJson(json.l as string));
-    if (this.#last !== undefined && comparePaths(this.#last, path) >= 0) {
+    const { last } = this;
+    if (last !== undefined && comparePaths(last, path) >= 0) {
       throw reject('E_ORDER', 'paths do not ascend', { path: JSON.stringify(path) });
     }
     this.#last = path;

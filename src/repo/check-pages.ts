@@ -51,6 +51,8 @@ class PagesPass {
   #stream = new EntryStream(true);
   /** The page that the entry at hand began on. */
   #from: PageRef | undefined;
+  /** The last page that said something wrong. */
+  #bad: PageRef | undefined;
 
   constructor(context: PagesContext, snapshot: string, writer: string) {
     this.#c = context;
@@ -61,6 +63,9 @@ class PagesPass {
 
   async page(page: PageRef): Promise<void> {
     this.#c.onPage();
+    await this.#c.breath.take();
+    // The same page again, a hundred thousand times perhaps: it has been reported.
+    if (page.pack === this.#bad?.pack && page.record === this.#bad.record) return;
     const text = await this.#text(page);
     if (text === undefined) {
       await this.#restart();
@@ -80,7 +85,8 @@ class PagesPass {
       this.#from = page;
     } catch (error) {
       this.#problem(page, error);
-      this.#stream = new EntryStream(false);
+      this.#bad = page;
+      this.#stream = new EntryStream(false, this.#stream.last);
     }
   }
 
@@ -101,7 +107,7 @@ class PagesPass {
     } catch {
       // The continuation of the file may stand on the page that was not read.
     }
-    this.#stream = new EntryStream(false);
+    this.#stream = new EntryStream(false, this.#stream.last);
   }
 
   /** The text of a page; undefined when it cannot be read, which is noted with the names it would have had. */

@@ -31,20 +31,24 @@ export async function* entriesOf(
 ): AsyncGenerator<Entry> {
   let stream = new EntryStream(top === '');
   let last = -1;
+  let bad: PageRef | undefined;
   for (const [index, page] of snapshot.pages.entries()) {
     if (!mayHold(page, top)) continue;
+    // The same page again, a hundred thousand times perhaps: it has been reported.
+    if (page.pack === bad?.pack && page.record === bad.record) continue;
     let text: string;
     try {
       text = await reader.read(page);
     } catch (error) {
       onPageError(error, page);
+      bad = page;
       continue;
     }
     if (index !== last + 1) {
       // Pages were passed over: parents and continuation lines that stood there cannot be known.
       const end = endBeforeGap(stream);
       if (end !== undefined && wanted(end, top)) yield end;
-      stream = new EntryStream(false);
+      stream = new EntryStream(false, stream.last);
     }
     last = index;
     try {
@@ -52,7 +56,8 @@ export async function* entriesOf(
     } catch (error) {
       // What a page says wrongly costs the rest of this page only.
       onPageError(withObject(error, packName(page.pack), page.record), page);
-      stream = new EntryStream(false);
+      bad = page;
+      stream = new EntryStream(false, stream.last);
     }
   }
   try {

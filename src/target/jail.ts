@@ -8,7 +8,7 @@
 import { closeSync, constants, existsSync, fstatSync, lstatSync, mkdirSync, openSync } from 'node:fs';
 import { type ByteString, byteStringToText, toFsPath } from '../base/bytes.ts';
 import { BackpackError } from '../base/errors.ts';
-import { isTooManyFiles, tooManyFiles } from '../base/open-files.ts';
+import { foldersWithin, isTooManyFiles, tooManyFiles } from '../base/open-files.ts';
 
 const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
 const openFolders = 64;
@@ -32,7 +32,7 @@ export class Jail {
   /** Folders whose handles are open, but for the target itself, in order of use. */
   readonly #open = new Map<ByteString, Folder>();
   #last: Folder;
-  #openMax = openFolders;
+  #openMax: number = foldersWithin(openFolders);
 
   /** @param root absolute path of the target; it must exist */
   constructor(root: ByteString) {

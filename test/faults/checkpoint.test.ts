@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import * as rig from './rig.ts';
 
-const kills = rig.setting('CHECKPOINT_KILLS', 4);
+const kills = rig.setting('CHECKPOINT_KILLS', 2);
 
 describe.skipIf(!rig.built)('kill -9 after a checkpoint', () => {
   const place = new rig.Place();

@@ -30,7 +30,7 @@ describe('deep folders', () => {
     for (const path of paths.toReversed()) made -= fstatSync(jail.folder(path)).isDirectory() ? 1 : 0;
     expect(made).toBe(0);
     // 0.5 s; it took minutes while each step up went down again from the top.
-    expect(performance.now() - started).toBeLessThan(15_000);
+    expect(performance.now() - started).toBeLessThan(40_000);
   });
 
   test('going up again leads to the folder that was come through, or is refused', () => {
