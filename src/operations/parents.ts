@@ -1,7 +1,8 @@
 /** The parents of a backup (SPEC, "Snapshots"): which snapshots it is compared with, and cursors over their pages. */
 
+import type { ByteString } from '../base/bytes.ts';
 import { rootWriter } from '../format/header.ts';
-import type { NameJson } from '../format/name-json.ts';
+import { type NameJson, nameFromJson } from '../format/name-json.ts';
 import { timeOfId } from '../format/names.ts';
 import type { Snapshot } from '../format/snapshot.ts';
 import { parseTime } from '../format/time.ts';
@@ -22,17 +23,22 @@ const raceNs = 2_000_000_000n;
 
 /** The last complete snapshot of this host and set (or roots), and a later partial one. */
 export function parentsOf(list: SnapshotList, { host, set, roots }: Series): SnapshotInfo[] {
-  const own = JSON.stringify(roots);
+  const own = sameRoots(roots);
   const same = list.snapshots.filter(
     ({ root, writer }) =>
       writer === rootWriter &&
       root.host === host &&
       root.set === set &&
-      (set !== undefined || JSON.stringify(root.roots) === own),
+      (set !== undefined || sameRoots(root.roots as readonly NameJson[]) === own),
   );
   const complete = same.findLastIndex(({ root }) => !root.partial);
   const later = same.slice(complete + 1).at(-1);
   return [...(complete < 0 ? [] : [same[complete]!]), ...(later === undefined ? [] : [later])];
+}
+
+/** Roots that are stored in the same places; earlier versions left the slash away. */
+function sameRoots(names: readonly NameJson[]): string {
+  return JSON.stringify(names.map((name): ByteString => nameFromJson(name).replace(/^\/+/, '')));
 }
 
 /** A parent that was read. */

@@ -82,13 +82,18 @@ function collide(stored: ByteString): BackpackError {
 
 const recordedMax = 1000;
 
-/** Stored paths of roots as a snapshot names them: of a long list of files, only the folders that hold them. */
+/** Roots as a snapshot names them: as the user did, but of a long list of files only the folders that hold them. */
 export function recordedRoots(roots: readonly SourceRoot[]): ByteString[] {
-  const all = roots.map(({ stored }) => stored);
-  let depth = all.reduce((most, path) => Math.max(most, path.split('/').length), 0);
-  let found = all;
+  let found = roots.map(namedAs);
+  let depth = found.reduce((most, path) => Math.max(most, path.split('/').length), 0);
+  const absolute = found.every((path) => path.startsWith('/'));
   for (; found.length > recordedMax && depth > 0; depth -= 1) {
     found = [...new Set(found.map((path) => path.split('/').slice(0, depth).join('/')))];
   }
-  return found.length > recordedMax ? [''] : found;
+  return found.length > recordedMax || found.includes('') ? [absolute ? '/' : ''] : found;
+}
+
+/** A root as the user named it: an absolute path with its slash, which the path in the snapshot does not have. */
+function namedAs({ real, stored }: SourceRoot): ByteString {
+  return real === `/${stored}` ? real : stored;
 }

@@ -40,6 +40,7 @@ export class StreamRun {
     newFiles: 0,
     changedFiles: 0,
     unchangedFiles: 0,
+    rereadFiles: 0,
     unchangedBytes: 0,
     others: 0,
   };

@@ -9,7 +9,14 @@ import { type Config, isConfig } from '../../src/schema/index.ts';
 import { project, World } from '../cli/support.ts';
 
 // restore-without-backpack.md has tests of its own, with the tools it needs.
-const documents = ['README.md', 'CONTRIBUTING.md', 'docs/config.md', 'docs/json.md', 'docs/limits.md', 'docs/choosing.md'];
+const documents = [
+  'README.md',
+  'CONTRIBUTING.md',
+  'docs/config.md',
+  'docs/json.md',
+  'docs/limits.md',
+  'docs/choosing.md',
+];
 const read = (name: string): string => readFileSync(join(project, name), 'utf8');
 
 /** Blocks of a document with this mark. */
@@ -106,6 +113,7 @@ test('links between documents lead somewhere', () => {
     ...documents,
     'docs/architecture.md',
     'docs/errors.md',
+    'docs/storage.md',
     'CHANGELOG.md',
     'SECURITY.md',
   ]) {

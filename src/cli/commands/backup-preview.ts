@@ -3,9 +3,10 @@ import { byteStringToText } from '../../base/bytes.ts';
 import { type PreviewEvent, preview } from '../../operations/preview.ts';
 import type { Repository } from '../../repo/repository.ts';
 import { exitCodes } from '../context.ts';
+import { spelled } from '../render/names.ts';
 import type { Voice } from '../render/output.ts';
 import { Progress } from '../render/progress.ts';
-import { bytes, count, counted, safe } from '../render/text.ts';
+import { bytes, count, counted } from '../render/text.ts';
 import { type Shown, show } from './backup-report.ts';
 
 /** Runs it. @returns the exit code */
@@ -25,7 +26,7 @@ export async function previewBackup(
     const path = byteStringToText(event.path);
     voice.event({ type: 'would-store', path, kind, change, bytes: event.bytes });
     voice.result(
-      `${change.padEnd(7)}  ${(kind === 'f' ? bytes(event.bytes) : '').padStart(8)}  ${safe(path)}\n`,
+      `${change.padEnd(7)}  ${(kind === 'f' ? bytes(event.bytes) : '').padStart(8)}  ${spelled(event.path)}\n`,
     );
   };
   const s = await preview(repository, options, tell);

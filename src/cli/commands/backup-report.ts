@@ -3,6 +3,7 @@ import { byteStringToText } from '../../base/bytes.ts';
 import { shortId } from '../../format/names.ts';
 import type { BackupEvent, BackupSummary } from '../../operations/backup.ts';
 import { exitCodes } from '../context.ts';
+import { spelled } from '../render/names.ts';
 import type { Voice } from '../render/output.ts';
 import type { Progress } from '../render/progress.ts';
 import { bytes, count, counted, duration, safe } from '../render/text.ts';
@@ -33,7 +34,7 @@ export function show(voice: Voice, progress: Progress, counts: Shown, event: Bac
     });
     if (counts.errors <= errorsShown || voice.verbose) {
       progress.done();
-      voice.warn(`cannot read ${safe(byteStringToText(event.path))} (${event.code})\n`);
+      voice.warn(`cannot read ${spelled(event.path)} (${event.code})\n`);
     } else if (counts.errors === errorsShown + 1) {
       voice.warn('more files could not be read; --verbose names them all\n');
     }
@@ -41,18 +42,28 @@ export function show(voice: Voice, progress: Progress, counts: Shown, event: Bac
     const text = byteStringToText(event.path);
     voice.event({ type: 'warning', code: 'BP_SKIPPED', message: `left out: ${event.reason}`, path: text });
     progress.done();
-    voice.say(`left out ${safe(text)}: ${event.reason}\n`);
+    voice.say(`left out ${spelled(event.path)}: ${event.reason}\n`);
+  } else if (event.type === 'checkpoint') {
+    const { snapshotId, seq } = event;
+    voice.event({ type: 'checkpoint', snapshotId, shortId: shortId(snapshotId), seq });
+    progress.done();
+    voice.say(`kept what is done so far as partial snapshot ${shortId(snapshotId)}\n`);
+  } else if (event.type === 'key-file') {
+    const message = 'is a key file of a repository: whoever can read this backup can read that repository';
+    voice.event({ type: 'warning', code: 'BP_KEY_IN_SOURCE', message, path: byteStringToText(event.path) });
+    progress.done();
+    voice.warn(`warning: ${spelled(event.path)} ${message}\n`);
   } else if (event.type === 'excluded') {
     if (!voice.verbose) return;
     const text = byteStringToText(event.path);
     voice.event({ type: 'excluded', path: text, rule: event.reason });
     progress.done();
-    voice.say(`excluded ${safe(text)}: ${safe(event.reason)}\n`);
+    voice.say(`excluded ${spelled(event.path)}: ${safe(event.reason)}\n`);
   } else if (event.type === 'rules-ignored') {
     const text = byteStringToText(event.path);
     voice.event({ type: 'warning', code: 'BP_RULES_IGNORED', message: event.message, path: text });
     progress.done();
-    voice.warn(`${safe(text)}: ${event.message}\n`);
+    voice.warn(`${spelled(event.path)}: ${event.message}\n`);
   } else {
     const text = byteStringToText(event.path);
     voice.event({
@@ -61,7 +72,7 @@ export function show(voice: Voice, progress: Progress, counts: Shown, event: Bac
       message: `changed while it was read: ${event.warnings.join(', ')}`,
       path: text,
     });
-    voice.warn(`changed while it was read: ${safe(text)}\n`);
+    voice.warn(`changed while it was read: ${spelled(event.path)}\n`);
   }
 }
 
@@ -79,8 +90,9 @@ export function report(voice: Voice, s: BackupSummary, first: string, again: str
       : '';
   const excluded =
     s.excluded === 0 ? '' : `Excluded ${counted(s.excluded, 'file or folder', 'files and folders')}\n`;
+  const reread = s.rereadFiles === 0 ? '' : `, read again to be sure ${count(s.rereadFiles)}`;
   voice.say(
-    `${unread}${counted(s.files, 'file')}, ${bytes(s.bytes)}: new ${count(s.newFiles)}, changed ${count(s.changedFiles)}, unchanged ${count(s.unchangedFiles)}\n${excluded}` +
+    `${unread}${counted(s.files, 'file')}, ${bytes(s.bytes)}: new ${count(s.newFiles)}, changed ${count(s.changedFiles)}, unchanged ${count(s.unchangedFiles)}${reread}\n${excluded}` +
       `Read ${bytes(s.bytesRead)}, stored ${bytes(s.bytesStored)}${smaller} in ${duration(s.elapsedMs)}\n${first}` +
       `Restore with: ${again}\n`,
   );
@@ -99,6 +111,7 @@ export function report(voice: Voice, s: BackupSummary, first: string, again: str
     filesNew: s.newFiles,
     filesChanged: s.changedFiles,
     filesUnchanged: s.unchangedFiles,
+    filesReread: s.rereadFiles,
     bytes: s.bytes,
     bytesRead: s.bytesRead,
     stored: s.bytesStored,
