@@ -287,7 +287,8 @@ class Attempt {
   /** The parent that holds exactly what this run found, unread files included. */
   #unchangedSince(pages: readonly PageRef[]): SnapshotRoot | undefined {
     const [parent] = this.#parents;
-    if (parent === undefined || parent.info.root.partial || this.#replaces.length > 0) return undefined;
+    if (parent === undefined || parent.info.root.partial || this.#replaces.length + this.partials.length > 0)
+      return undefined;
     const { snapshot, info } = parent;
     const samePages =
       pages.length === snapshot.pages.length &&
