@@ -2,6 +2,7 @@
 import { Command, Option } from 'commander';
 import { BackpackError } from '../base/errors.ts';
 import type { CommonOptions, Context } from './context.ts';
+import { addServe } from './serve-program.ts';
 
 /** Gets the exit code of the command that ran. */
 export type SetExitCode = (code: number) => void;
@@ -15,23 +16,35 @@ function common(command: Command): Command {
     .option('--json', 'print typed lines of JSON on stdout, nothing else')
     .option('-q, --quiet', 'print results, problems and errors only')
     .option('-v, --verbose', 'name every problem, however many there are')
+    .addOption(elsewhere('--key-command <command>'))
+    .addOption(elsewhere('--key-fd <n>'))
     .addOption(elsewhere('--s3-endpoint <url>'))
     .addOption(elsewhere('--access-key <file>'))
+    .addOption(elsewhere('--tls <file>'))
+    .addOption(elsewhere('--tls-fingerprint <sha256>'))
     .addOption(elsewhere('--connections <n>'))
     .addOption(elsewhere('--timeout <seconds>'))
     .addOption(elsewhere('--limit-upload <rate>'))
     .addOption(elsewhere('--limit-download <rate>'));
 }
 
-/** An option for storages elsewhere: the help of the program explains them once. */
+/** An option for keys or storages elsewhere: the help of the program explains them once. */
 function elsewhere(flags: string): Option {
   return new Option(flags).hideHelp();
 }
+
+const keyHelp = `
+Instead of --key, every command takes:
+  --key-command <cmd>    shell command that prints the key file (BACKPACK_KEY_COMMAND)
+  --key-fd <n>           descriptor to read the key file from
+`;
 
 const elsewhereHelp = `
 Every command that takes --repo also takes, for storages elsewhere:
   --s3-endpoint <url>    S3 server that is not AWS (AWS_ENDPOINT_URL)
   --access-key <file>    access key for a server (BACKPACK_ACCESS_KEY_FILE)
+  --tls <file>           own certificate for tls:// (BACKPACK_TLS_FILE)
+  --tls-fingerprint <h>  certificate of the server (BACKPACK_TLS_FINGERPRINT)
   --connections <n>      connections of each thread (BACKPACK_CONNECTIONS)
   --timeout <seconds>    how long to wait for a silent server (BACKPACK_TIMEOUT)
   --limit-upload <rate>  bytes per second sent, 10 MiB (BACKPACK_LIMIT_UPLOAD)
@@ -84,7 +97,10 @@ export function buildProgram(context: Context, version: string, done: SetExitCod
     });
 
   common(program.command('ls'))
-    .argument('<snapshot[:path]>', 'latest, latest~1 (the one before), or the first digits of an id')
+    .argument(
+      '<snapshot[:path]>',
+      'latest, latest~1 (the one before), @2026-11-01 (what was latest then), or the first digits of an id',
+    )
     .description('list what is in a snapshot')
     .action(async (wanted: string, options: CommonOptions) => {
       const { ls } = await import('./commands/ls.ts');
@@ -92,7 +108,10 @@ export function buildProgram(context: Context, version: string, done: SetExitCod
     });
 
   common(program.command('restore'))
-    .argument('<snapshot[:path]>', 'latest, latest~1 (the one before), or the first digits of an id')
+    .argument(
+      '<snapshot[:path]>',
+      'latest, latest~1 (the one before), @2026-11-01 (what was latest then), or the first digits of an id',
+    )
     .description('restore a snapshot, or one path in it; every byte is verified')
     .option('--to <dir>', 'target folder, required; what is in it is never overwritten')
     .option('--threads <n>', 'worker threads (BACKPACK_THREADS); default: all cores')
@@ -118,6 +137,7 @@ export function buildProgram(context: Context, version: string, done: SetExitCod
       const { storageTest } = await import('./commands/storage-test.ts');
       done(await storageTest(context, location, options));
     });
+  addServe(program, context, done);
 
   const config = program.command('config').description('show the settings');
   common(config.command('show'))
@@ -130,7 +150,7 @@ export function buildProgram(context: Context, version: string, done: SetExitCod
 
   program.addHelpText(
     'after',
-    `${elsewhereHelp}
+    `${keyHelp}${elsewhereHelp}
 Examples:
   backpack init /mnt/usb/backup
   backpack backup ~/Documents --repo /mnt/usb/backup

@@ -39,6 +39,8 @@ export interface BackupRunOptions {
   readonly beforeFirstFile: () => Promise<void>;
   readonly onPage: (page: BuiltPage) => Promise<void>;
   readonly onProblem: (problem: SourceProblem) => void;
+  /** A file that was read is a key file of a repository. */
+  readonly onKeyFile?: (path: ByteString) => void;
   readonly onWarning: (path: ByteString, warnings: readonly string[]) => void;
   readonly signal?: AbortSignal | undefined;
 }
@@ -50,6 +52,8 @@ export interface BackupCounts {
   newFiles: number;
   changedFiles: number;
   unchangedFiles: number;
+  /** Looked unchanged, were too young to trust that, and were found to be so. */
+  rereadFiles: number;
   unchangedBytes: number;
   /** Entries that are not files. */
   others: number;
@@ -69,7 +73,7 @@ interface Waiting {
   readonly size: number;
   readonly prefix: string;
   readonly kept: KeptEntry | NewEntry | undefined;
-  readonly counter: 'changedFiles' | 'newFiles';
+  readonly counter: FileCounter;
 }
 
 interface Batch {
@@ -84,6 +88,9 @@ const slotsMax = 2048;
 const callsPerWorker = 2;
 const yieldEvery = 256;
 
+/** Where a file that is read is counted. */
+type FileCounter = 'newFiles' | 'changedFiles' | 'unchangedFiles' | 'rereadFiles';
+
 /** Runs once. */
 export class BackupRun {
   readonly counts: BackupCounts = {
@@ -92,6 +99,7 @@ export class BackupRun {
     newFiles: 0,
     changedFiles: 0,
     unchangedFiles: 0,
+    rereadFiles: 0,
     unchangedBytes: 0,
     others: 0,
   };
@@ -183,7 +191,8 @@ export class BackupRun {
       this.#slots.push({ entry: { path: item.stored, prefix, x: undefined, extents: [] } });
       return;
     }
-    const counter = known ? 'changedFiles' : 'newFiles';
+    const same = size === 0 ? 'unchangedFiles' : 'rereadFiles';
+    const counter = parent !== undefined ? same : known ? 'changedFiles' : 'newFiles';
     this.counts[counter] += 1;
     const kept = parent === undefined ? undefined : await parent.take(item.stored, prefix);
     await this.#file(item, prefix, kept, counter);
@@ -224,7 +233,7 @@ export class BackupRun {
     item: SourceItem,
     prefix: string,
     kept: KeptEntry | NewEntry | undefined,
-    counter: 'changedFiles' | 'newFiles',
+    counter: FileCounter,
   ): Promise<void> {
     const { stat, real } = item;
     const size = Number(stat.size);
@@ -250,7 +259,7 @@ export class BackupRun {
   }
 
   /** A file that could not be read is none of the snapshot's files. */
-  #uncount(size: number, counter: 'changedFiles' | 'newFiles'): void {
+  #uncount(size: number, counter: FileCounter): void {
     this.counts.files -= 1;
     this.counts.bytes -= size;
     this.counts[counter] -= 1;
@@ -258,7 +267,7 @@ export class BackupRun {
 
   #finish(file: Waiting, result: Omit<FileResult, 'extents'>, extents: ArrayLike<number>): void {
     const { slot, path, real, kept } = file;
-    const { error, stamp, warnings } = result;
+    const { error, stamp, warnings, keyFile } = result;
     if (error !== undefined) {
       this.#uncount(file.size, file.counter);
       const cause = BackpackError.fromJSON(error);
@@ -267,6 +276,7 @@ export class BackupRun {
       slot.entry = null;
       return;
     }
+    if (keyFile === true) this.#o.onKeyFile?.(path);
     if (warnings !== undefined) this.#o.onWarning(path, warnings);
     const start = stamp === undefined ? file.prefix : withStamp(file.prefix, stamp);
     const entry: NewEntry = {
@@ -277,6 +287,10 @@ export class BackupRun {
     };
     // Read again only to be sure, and found in the same place: the old line, and with it the old page, can stay.
     slot.entry = kept !== undefined && sameContent(kept, entry) ? kept : entry;
+    if (kept !== undefined && slot.entry !== kept && !sameHash(kept, entry)) {
+      this.counts.rereadFiles -= 1;
+      this.counts.changedFiles += 1;
+    }
   }
 
   #finishBatch(files: readonly Waiting[], result: FilesResult): void {
@@ -404,6 +418,12 @@ function joinExtent(extents: number[], list: readonly number[], at: number): voi
   } else {
     extents.push(...list.slice(at, at + 5));
   }
+}
+
+/** Whether a file that was read again holds what it held: it may lie elsewhere now, because a pack is gone. */
+function sameHash(kept: KeptEntry | NewEntry, entry: NewEntry): boolean {
+  if (!('page' in kept)) return kept.x === entry.x;
+  return (JSON.parse(kept.text.slice(0, kept.text.indexOf('\n'))) as { x?: string }).x === entry.x;
 }
 
 function sameContent(kept: KeptEntry | NewEntry, entry: NewEntry): boolean {

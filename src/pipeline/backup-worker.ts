@@ -10,6 +10,7 @@ import { chunkSizes, gearTable, nextCut } from '../codec/chunker.ts';
 import { slackBytes } from '../codec/record-codec.ts';
 import { WriterMemory } from '../container/container-writer.ts';
 import { Keyring, type KeyringData } from '../container/keyring.ts';
+import { isKeyFile } from '../format/key-file.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { closeSource, type FileStamp, openSource, readAt, sameStamp, stampOf } from '../source/read-file.ts';
 import type { StorageSpec } from '../storage/open.ts';
@@ -97,8 +98,7 @@ export class BackupWorker {
       hashes += x === '' ? noHash : x;
       counts[i] = own.length;
       for (const number of own) extents.push(number);
-      if (rest.stamp !== undefined || rest.warnings !== undefined || rest.error !== undefined)
-        odd.push([i, rest]);
+      if (Object.keys(rest).length > 0) odd.push([i, rest]);
     }
     return { x: hashes, extents: Float64Array.from(extents), counts, odd };
   }
@@ -172,12 +172,15 @@ export class BackupWorker {
       this.#progress[0]! += got;
       const own = { ...after, size: got };
       const warnings = changed ? { warnings: ['torn'] } : {};
+      const keyFile = isKeyFile(this.#kernel.bytes, at, got) ? { keyFile: true } : {};
       if (got === 0) return { ...cleared, stamp: own, ...warnings };
       const x = this.#kernel.hashOf(at, got);
       const place = await this.#packs.addToGroup(got, x, { stored: task.stored, stamp: own });
       const extents: number[] = [];
       addExtent(extents, place, got);
-      return changed || reads > 1 ? { x, extents, stamp: own, ...warnings } : { x, extents };
+      return changed || reads > 1
+        ? { x, extents, ...keyFile, stamp: own, ...warnings }
+        : { x, extents, ...keyFile };
     }
   }
 

@@ -32,7 +32,7 @@ export interface SourceProblem {
 }
 
 /** Decides what is left out: a reason, or undefined to keep it. */
-export type Skip = (stat: BigIntStats) => string | undefined;
+export type Skip = (stat: BigIntStats, stored: ByteString) => string | undefined;
 
 /** Yields everything below the roots, which must be sorted and must not overlap. */
 export function* walk(roots: readonly SourceRoot[], skip: Skip): Generator<SourceItem | SourceProblem> {
@@ -81,7 +81,7 @@ function* visit(
     yield problem(real, stored, error);
     return;
   }
-  const reason = skip(stat);
+  const reason = skip(stat, stored);
   if (reason !== undefined) {
     yield { real, stored, code: 'skipped', message: reason };
     return;

@@ -18,6 +18,7 @@ import type { ConfigSet } from '../../schema/index.ts';
 import { rootOf, type SourceRoot } from '../../source/walk.ts';
 import { asTyped, type CommonOptions, type Context, exitCodes } from '../context.ts';
 import { checkHead } from '../head.ts';
+import { spelled } from '../render/names.ts';
 import { Voice } from '../render/output.ts';
 import { Progress } from '../render/progress.ts';
 import { bytes, count, counted, duration, safe } from '../render/text.ts';
@@ -73,6 +74,7 @@ export async function backup(
         tags: [...(set?.tags ?? []), ...(options.tag ?? [])],
         app: context.app,
         ...(threads === undefined ? {} : { threads }),
+        ...decideOf(context),
         signal: context.signal,
       },
       (event) => show(voice, progress, counts, event),
@@ -140,6 +142,27 @@ function covers(outer: SourceRoot, inner: SourceRoot): boolean {
   return below && stored === inner.stored;
 }
 
+/** What extensions leave out; nothing when none wants to, so that the walk asks nobody. */
+function decideOf({ extensions }: Context): Pick<BackupOptions, 'decide'> {
+  const hook = extensions?.hooks.entry;
+  if (hook === undefined || hook.noop) return {};
+  return {
+    decide: (stored, stat) =>
+      hook.decide({
+        path: byteStringToText(stored),
+        kind: stat.isFile()
+          ? 'file'
+          : stat.isDirectory()
+            ? 'folder'
+            : stat.isSymbolicLink()
+              ? 'link'
+              : 'other',
+        sizeBytes: Number(stat.size),
+        mtimeMs: Number(stat.mtimeMs),
+      }),
+  };
+}
+
 /** The repository and the key file, which are never stored. */
 function ownFiles(location: string, keyPath: string): BackupOptions['own'] {
   const candidates = [
@@ -177,10 +200,13 @@ async function openOrMake(
 }
 
 /** Options that a later command needs to find the same repository and key. */
-function locate({ location, key }: Settings, set: ConfigSet | undefined): string {
+function locate({ location, key, keyFrom }: Settings, set: ConfigSet | undefined): string {
   const repo = location.origin === 'option' || (location.origin === 'file' && set?.repository !== undefined);
   const file = key?.origin === 'option' || (key?.origin === 'file' && set?.key !== undefined);
-  return (repo ? ` --repo ${shell(location.value)}` : '') + (file ? ` --key ${shell(key?.value ?? '')}` : '');
+  const command = keyFrom?.source === '--key-command' ? ` --key-command ${shell(keyFrom.value.text)}` : '';
+  return (
+    (repo ? ` --repo ${shell(location.value)}` : '') + (file ? ` --key ${shell(key?.value ?? '')}` : command)
+  );
 }
 
 function firstRun(context: Context, { repository, keyPath }: Opened): string {
@@ -219,7 +245,7 @@ function show(
     });
     if (counts.errors <= errorsShown || voice.verbose) {
       progress.done();
-      voice.warn(`cannot read ${safe(byteStringToText(event.path))} (${event.code})\n`);
+      voice.warn(`cannot read ${spelled(event.path)} (${event.code})\n`);
     } else if (counts.errors === errorsShown + 1) {
       voice.warn('more files could not be read; --verbose names them all\n');
     }
@@ -227,7 +253,17 @@ function show(
     const text = byteStringToText(event.path);
     voice.event({ type: 'warning', code: 'BP_SKIPPED', message: `left out: ${event.reason}`, path: text });
     progress.done();
-    voice.say(`left out ${safe(text)}: ${event.reason}\n`);
+    voice.say(`left out ${spelled(event.path)}: ${event.reason}\n`);
+  } else if (event.type === 'checkpoint') {
+    const { snapshotId, seq } = event;
+    voice.event({ type: 'checkpoint', snapshotId, shortId: shortId(snapshotId), seq });
+    progress.done();
+    voice.say(`kept what is done so far as partial snapshot ${shortId(snapshotId)}\n`);
+  } else if (event.type === 'key-file') {
+    const message = 'is a key file of a repository: whoever can read this backup can read that repository';
+    voice.event({ type: 'warning', code: 'BP_KEY_IN_SOURCE', message, path: byteStringToText(event.path) });
+    progress.done();
+    voice.warn(`warning: ${spelled(event.path)} ${message}\n`);
   } else {
     const text = byteStringToText(event.path);
     voice.event({
@@ -236,7 +272,7 @@ function show(
       message: `changed while it was read: ${event.warnings.join(', ')}`,
       path: text,
     });
-    voice.warn(`changed while it was read: ${safe(text)}\n`);
+    voice.warn(`changed while it was read: ${spelled(event.path)}\n`);
   }
 }
 
@@ -251,8 +287,9 @@ function report(voice: Voice, s: BackupSummary, first: string, again: string): v
     s.bytesRead > 0 && s.bytesStored > 0 && s.bytesRead > s.bytesStored
       ? ` (${(s.bytesRead / s.bytesStored).toFixed(1)}x smaller)`
       : '';
+  const reread = s.rereadFiles === 0 ? '' : `, read again to be sure ${count(s.rereadFiles)}`;
   voice.say(
-    `${unread}${counted(s.files, 'file')}, ${bytes(s.bytes)}: new ${count(s.newFiles)}, changed ${count(s.changedFiles)}, unchanged ${count(s.unchangedFiles)}\n` +
+    `${unread}${counted(s.files, 'file')}, ${bytes(s.bytes)}: new ${count(s.newFiles)}, changed ${count(s.changedFiles)}, unchanged ${count(s.unchangedFiles)}${reread}\n` +
       `Read ${bytes(s.bytesRead)}, stored ${bytes(s.bytesStored)}${smaller} in ${duration(s.elapsedMs)}\n${first}` +
       `Restore with: ${again}\n`,
   );
@@ -266,6 +303,7 @@ function report(voice: Voice, s: BackupSummary, first: string, again: string): v
     filesNew: s.newFiles,
     filesChanged: s.changedFiles,
     filesUnchanged: s.unchangedFiles,
+    filesReread: s.rereadFiles,
     bytes: s.bytes,
     bytesRead: s.bytesRead,
     stored: s.bytesStored,
