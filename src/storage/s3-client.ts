@@ -22,7 +22,8 @@ export function parseS3Location(location: string): { bucket: string; base: strin
   const prefix = (match?.[2] ?? '').replace(/\/+$/, '');
   const bad = prefix.split('/').some((part) => part === '.' || part === '..') || /[^ -~]|\/\//.test(prefix);
   if (match === null || bad || prefix.startsWith('/')) {
-    throw new BackpackError('BP_LOCATION', `not the location of a bucket: ${location}`, {
+    // Not repeated: it may hold a password.
+    throw new BackpackError('BP_LOCATION', 'not the location of a bucket', {
       kind: 'usage',
       hint: 'give s3://BUCKET or s3://BUCKET/PREFIX; address and credentials are not part of it',
     });

@@ -84,6 +84,10 @@ export function fromSdkError(error: unknown, request: FailedRequest): BackpackEr
       'give Node.js the certificate of your authority in NODE_EXTRA_CA_CERTS',
       'network',
     );
+  if (status === 0 && found.code === undefined && name === 'Error') {
+    const hint = 'check region, endpoint and credentials: docs/storage.md says what can be set';
+    return make('BP_STORAGE_IO', `${location} cannot be asked: ${short(found)}`, hint);
+  }
   // An answer that cannot be understood may have been cut short.
   if (status === 0 || (status >= 200 && status < 300)) return brokenConnection(location, object, error);
   return make(

@@ -59,6 +59,10 @@ export class S3Stub {
   listingLagMs = 0;
   pageSize = 1000;
   requests = 0;
+  /** Parts on their way at the same time: now, and at most so far. */
+  parts = { now: 0, most: 0 };
+  /** How long a part takes, ms. */
+  partMs = 0;
   readonly #server: Server = createServer((request, response) => void this.#serve(request, response));
 
   /** Starts it. @returns its address */
@@ -80,6 +84,14 @@ export class S3Stub {
     const method = request.method ?? '';
     this.log.push(`${method} ${key}${url.search}`);
     const seen: Seen = { method, key, query: url.searchParams, number };
+    if (url.searchParams.has('partNumber')) {
+      this.parts.now += 1;
+      this.parts.most = Math.max(this.parts.most, this.parts.now);
+      response.on('close', () => {
+        this.parts.now -= 1;
+      });
+      await new Promise((resolve) => setTimeout(resolve, this.partMs));
+    }
     const fault = this.fault(seen);
     if (fault === 'hang') return;
     if (fault === 'reset') return void request.socket.destroy();

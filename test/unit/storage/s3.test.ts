@@ -97,6 +97,32 @@ describe('requests', () => {
     expect(stub.objects.get(`a/b/${pack(1)}`)!.bytes.equals(bytes)).toBe(true);
   });
 
+  it('have no more parts on their way than connections, whatever is appended: the rest waits', async () => {
+    const storage = await open();
+    stub.partMs = 50;
+    stub.parts.most = 0;
+    const piece = Buffer.alloc(8 * MiB);
+    const writers = [await storage.create(pack(1)), await storage.create(pack(2))];
+    let appended = 0;
+    const writing = Promise.all(
+      writers.map(async (writer) => {
+        for (let i = 0; i < 6; i += 1) {
+          await writer.append([piece]);
+          appended += 1;
+          // What was taken and is not acknowledged: the parts on their way, and one that grows for each writer.
+          expect(
+            appended - stub.log.filter((line) => line.includes('partNumber=')).length,
+          ).toBeLessThanOrEqual(3 + 2 * 2);
+        }
+        await writer.commit();
+      }),
+    );
+    await writing;
+    stub.partMs = 0;
+    expect(stub.parts.most).toBe(3);
+    expect((await storage.stat(pack(2)))?.sizeBytes).toBe(48 * MiB);
+  });
+
   it('never name the credentials in a location or an error', async () => {
     vi.stubEnv('AWS_ACCESS_KEY_ID', 'OTHERKEY');
     const error = await (await open()).stat(index(1)).catch((e: unknown) => e);
