@@ -35,6 +35,8 @@ export interface CommonOptions {
   readonly s3Endpoint?: string;
   readonly accessKey?: string;
   readonly connections?: string;
+  readonly limitUpload?: string;
+  readonly limitDownload?: string;
   readonly timeout?: string;
   readonly json?: boolean;
   readonly quiet?: boolean;

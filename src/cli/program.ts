@@ -20,7 +20,9 @@ function common(command: Command): Command {
     .addOption(elsewhere('--s3-endpoint <url>'))
     .addOption(elsewhere('--access-key <file>'))
     .addOption(elsewhere('--connections <n>'))
-    .addOption(elsewhere('--timeout <seconds>'));
+    .addOption(elsewhere('--timeout <seconds>'))
+    .addOption(elsewhere('--limit-upload <rate>'))
+    .addOption(elsewhere('--limit-download <rate>'));
 }
 
 /** An option for keys or storages elsewhere: the help of the program explains them once. */
@@ -40,6 +42,9 @@ Every command that takes --repo also takes, for storages elsewhere:
   --access-key <file>    access key for a server (BACKPACK_ACCESS_KEY_FILE)
   --connections <n>      connections of each thread (BACKPACK_CONNECTIONS)
   --timeout <seconds>    how long to wait for a silent server (BACKPACK_TIMEOUT)
+  --limit-upload <rate>  bytes per second sent, 10 MiB (BACKPACK_LIMIT_UPLOAD)
+  --limit-download <rate>
+                         bytes per second received (BACKPACK_LIMIT_DOWNLOAD)
 `;
 
 /** Builds the program. */
@@ -117,6 +122,15 @@ export function buildProgram(context: Context, version: string, done: SetExitCod
     .action(async (options: CommonOptions) => {
       const { check } = await import('./commands/check.ts');
       done(await check(context, options));
+    });
+
+  const storage = program.command('storage').description('look at a storage');
+  common(storage.command('test'))
+    .argument('<location>', 'an empty folder, prefix or namespace: what is there is never touched')
+    .description('test whether a location keeps the promises that a repository needs')
+    .action(async (location: string, options: CommonOptions) => {
+      const { storageTest } = await import('./commands/storage-test.ts');
+      done(await storageTest(context, location, options));
     });
 
   const config = program.command('config').description('show the settings');

@@ -78,7 +78,7 @@ export function readSettings(context: Context, options: CommonOptions, set?: Con
     extensions: context.extensions,
     signal: context.signal,
     threads: threadsOf(context, config, configPath),
-    spec: storageSpec(context, options, config, absolute(location.value)),
+    spec: storageSpec(context, options, config, absolute(location.value), folders.cache),
   };
 }
 

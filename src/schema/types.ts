@@ -254,6 +254,7 @@ export interface Config {
   readonly keyCommand?: readonly string[];
   /** Access key file for `tcp://` and `tls://`. */
   readonly accessKey?: string;
+  readonly cache?: boolean;
   readonly s3?: {
     readonly endpoint?: string;
     readonly region?: string;
@@ -270,6 +271,8 @@ export interface Config {
     readonly memory?: number | string;
     readonly readRate?: number | string;
     readonly writeRate?: number | string;
+    readonly uploadRate?: number | string;
+    readonly downloadRate?: number | string;
     readonly connections?: number;
     /** Seconds. */
     readonly timeout?: number;

@@ -5,12 +5,7 @@
 import { BackpackError } from '../base/errors.ts';
 import { FsStorage } from './fs.ts';
 import type { Storage } from './storage.ts';
-
-/** A rate that all threads share: see base/rate-limiter.ts. */
-export interface SharedRate {
-  readonly bytesPerSecond: number;
-  readonly state: SharedArrayBuffer;
-}
+import type { StorageLimits } from './throttle.ts';
 
 /** How an S3 bucket is reached, beyond what the AWS environment says. */
 export interface S3Options {
@@ -38,8 +33,10 @@ export interface StorageSpec {
   /** How long nothing may arrive before a call fails, ms. */
   readonly timeoutMs?: number;
   /** Limits on what is sent and received, all threads together. */
-  readonly limits?: { readonly upload?: SharedRate; readonly download?: SharedRate };
+  readonly limits?: StorageLimits;
   readonly s3?: S3Options;
+  /** Folder for copies of small objects that never change: see cache.ts. */
+  readonly cacheFolder?: string;
   /** Address (`file://` or `node:` resolvable) of the module that opens locations of a scheme: {@link StorageModule}. */
   readonly modules?: Readonly<Record<string, string>>;
   /** Options for those modules, by scheme; plain data. */
@@ -66,17 +63,37 @@ export function schemeOf(location: string): string | undefined {
  * @throws BackpackError BP_LOCATION for a kind of location this version does not know
  */
 export async function openStorage(spec: StorageSpec): Promise<Storage> {
+  let storage = await openUnlimited(spec);
+  if (spec.limits !== undefined) {
+    const { ThrottleStorage } = await import('./throttle.ts');
+    storage = new ThrottleStorage(storage, spec.limits);
+  }
+  if (spec.cacheFolder !== undefined) {
+    const { CacheStorage } = await import('./cache.ts');
+    storage = new CacheStorage(storage, spec.cacheFolder);
+  }
+  return storage;
+}
+
+async function openUnlimited(spec: StorageSpec): Promise<Storage> {
   const scheme = schemeOf(spec.location);
   if (scheme === undefined) return new FsStorage(spec.location);
   const module = spec.modules?.[scheme];
   if (module !== undefined) return openModule(scheme, module, spec);
   switch (scheme) {
-    // case 'tcp': and case 'tls': import('./remote.ts'); case 's3': import('./s3.ts')
+    case 's3': {
+      const { openS3 } = await import('./s3.ts');
+      return openS3(spec);
+    }
+    // case 'tcp': and case 'tls': import('./remote.ts')
     default:
       throw new BackpackError(
         'BP_LOCATION',
         `locations of type ${scheme}:// are not supported by this version`,
-        { kind: 'usage', hint: 'give the path of a folder, for example /mnt/usb/backup' },
+        {
+          kind: 'usage',
+          hint: 'give the path of a folder, for example /mnt/usb/backup, or s3://BUCKET/PREFIX',
+        },
       );
   }
 }
@@ -90,7 +107,8 @@ async function openModule(scheme: string, address: string, spec: StorageSpec): P
   }
   if (typeof module.openStorage !== 'function')
     throw moduleError(scheme, 'does not export openStorage', undefined);
-  return module.openStorage(spec);
+  const { RetryStorage } = await import('./retry.ts');
+  return new RetryStorage(await module.openStorage(spec), { forMs: spec.timeoutMs ?? 60_000 });
 }
 
 function moduleError(scheme: string, problem: string, cause: unknown): BackpackError {

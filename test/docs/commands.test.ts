@@ -109,6 +109,7 @@ test('links between documents lead somewhere', () => {
     'docs/extensions.md',
     'extensions/sftp/README.md',
     'extensions/webhook/README.md',
+    'docs/storage.md',
     'CHANGELOG.md',
     'SECURITY.md',
   ]) {
