@@ -6679,7 +6679,7 @@ return errors === 0;
 }
 
 export const config = validate83;
-const schema217 = {"$schema":"https://json-schema.org/draft/2020-12/schema","$id":"backpack:v1/config","type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"$schema":{"type":"string"},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"keyCommand":{"$ref":"#/$defs/command"},"accessKey":{"$ref":"#/$defs/file"},"s3":{"$ref":"#/$defs/s3"},"compression":{"$ref":"#/$defs/compression"},"sets":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{},"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$":{"$ref":"#/$defs/set"}}},"limits":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"threads":{"type":"integer","minimum":1,"maximum":256},"memory":{"$ref":"#/$defs/bytes"},"readRate":{"$ref":"#/$defs/bytes"},"writeRate":{"$ref":"#/$defs/bytes"},"connections":{"type":"integer","minimum":1,"maximum":64},"timeout":{"type":"integer","minimum":1,"maximum":3600}}},"retention":{"type":"object"},"hooks":{"$ref":"#/$defs/hooks"},"extensions":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["module"],"patternProperties":{"^//":{}},"properties":{"module":{"type":"string","minLength":1,"maxLength":4096},"options":{"type":"object"}}}}},"$defs":{"location":{"type":"string","minLength":1,"maxLength":4096},"file":{"type":"string","minLength":1,"maxLength":4096},"command":{"type":"array","minItems":1,"maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":65535}},"hooks":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{},"^(?:backup|restore|prune|check)\\.(?:before|after|failed|finally)$":{"type":"array","maxItems":64,"items":{"$ref":"#/$defs/commandHook"}}}},"commandHook":{"type":"object","additionalProperties":false,"required":["command"],"patternProperties":{"^//":{}},"properties":{"command":{"$ref":"#/$defs/command"},"timeout":{"type":"integer","minimum":1,"maximum":86400},"onFailure":{"enum":["abort","warn","ignore"]}}},"s3":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"endpoint":{"type":"string","maxLength":1024,"pattern":"^https?://[^/@?#]+/?$"},"region":{"type":"string","pattern":"^[A-Za-z0-9-]{1,64}$"},"addressing":{"enum":["path","virtual"]},"storageClass":{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"},"encryption":{"type":"object","additionalProperties":false,"required":["algorithm"],"properties":{"algorithm":{"enum":["AES256","aws:kms"]},"kmsKeyId":{"type":"string","minLength":1,"maxLength":2048}}},"retention":{"type":"object","additionalProperties":false,"required":["mode","days"],"properties":{"mode":{"enum":["GOVERNANCE","COMPLIANCE"]},"days":{"type":"integer","minimum":1,"maximum":36500}}}}},"compression":{"enum":["lz4","none"]},"bytes":{"if":{"type":"string"},"then":{"type":"string","pattern":"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},"else":{"type":"integer","minimum":1,"maximum":9007199254740991}},"set":{"type":"object","additionalProperties":false,"required":["paths"],"patternProperties":{"^//":{}},"properties":{"paths":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"exclude":{"type":"array","maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"tags":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":1024}},"host":{"type":"string","minLength":1,"maxLength":1024},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"keyCommand":{"$ref":"#/$defs/command"},"hooks":{"$ref":"#/$defs/hooks"},"compression":{"$ref":"#/$defs/compression"}}}}};
+const schema217 = {"$schema":"https://json-schema.org/draft/2020-12/schema","$id":"backpack:v1/config","type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"$schema":{"type":"string"},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"keyCommand":{"$ref":"#/$defs/command"},"accessKey":{"$ref":"#/$defs/file"},"s3":{"$ref":"#/$defs/s3"},"cache":{"type":"boolean"},"compression":{"$ref":"#/$defs/compression"},"sets":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{},"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$":{"$ref":"#/$defs/set"}}},"limits":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"threads":{"type":"integer","minimum":1,"maximum":256},"memory":{"$ref":"#/$defs/bytes"},"readRate":{"$ref":"#/$defs/bytes"},"writeRate":{"$ref":"#/$defs/bytes"},"uploadRate":{"$ref":"#/$defs/bytes"},"downloadRate":{"$ref":"#/$defs/bytes"},"connections":{"type":"integer","minimum":1,"maximum":64},"timeout":{"type":"integer","minimum":1,"maximum":3600}}},"retention":{"type":"object"},"hooks":{"$ref":"#/$defs/hooks"},"extensions":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["module"],"patternProperties":{"^//":{}},"properties":{"module":{"type":"string","minLength":1,"maxLength":4096},"options":{"type":"object"}}}}},"$defs":{"location":{"type":"string","minLength":1,"maxLength":4096},"file":{"type":"string","minLength":1,"maxLength":4096},"command":{"type":"array","minItems":1,"maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":65535}},"hooks":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{},"^(?:backup|restore|prune|check)\\.(?:before|after|failed|finally)$":{"type":"array","maxItems":64,"items":{"$ref":"#/$defs/commandHook"}}}},"commandHook":{"type":"object","additionalProperties":false,"required":["command"],"patternProperties":{"^//":{}},"properties":{"command":{"$ref":"#/$defs/command"},"timeout":{"type":"integer","minimum":1,"maximum":86400},"onFailure":{"enum":["abort","warn","ignore"]}}},"s3":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"endpoint":{"type":"string","maxLength":1024,"pattern":"^https?://[^/@?#]+/?$"},"region":{"type":"string","pattern":"^[A-Za-z0-9-]{1,64}$"},"addressing":{"enum":["path","virtual"]},"storageClass":{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"},"encryption":{"type":"object","additionalProperties":false,"required":["algorithm"],"properties":{"algorithm":{"enum":["AES256","aws:kms"]},"kmsKeyId":{"type":"string","minLength":1,"maxLength":2048}}},"retention":{"type":"object","additionalProperties":false,"required":["mode","days"],"properties":{"mode":{"enum":["GOVERNANCE","COMPLIANCE"]},"days":{"type":"integer","minimum":1,"maximum":36500}}}}},"compression":{"enum":["lz4","none"]},"bytes":{"if":{"type":"string"},"then":{"type":"string","pattern":"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},"else":{"type":"integer","minimum":1,"maximum":9007199254740991}},"set":{"type":"object","additionalProperties":false,"required":["paths"],"patternProperties":{"^//":{}},"properties":{"paths":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"exclude":{"type":"array","maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"tags":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":1024}},"host":{"type":"string","minLength":1,"maxLength":1024},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"keyCommand":{"$ref":"#/$defs/command"},"hooks":{"$ref":"#/$defs/hooks"},"compression":{"$ref":"#/$defs/compression"}}}}};
 const schema222 = {"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"endpoint":{"type":"string","maxLength":1024,"pattern":"^https?://[^/@?#]+/?$"},"region":{"type":"string","pattern":"^[A-Za-z0-9-]{1,64}$"},"addressing":{"enum":["path","virtual"]},"storageClass":{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"},"encryption":{"type":"object","additionalProperties":false,"required":["algorithm"],"properties":{"algorithm":{"enum":["AES256","aws:kms"]},"kmsKeyId":{"type":"string","minLength":1,"maxLength":2048}}},"retention":{"type":"object","additionalProperties":false,"required":["mode","days"],"properties":{"mode":{"enum":["GOVERNANCE","COMPLIANCE"]},"days":{"type":"integer","minimum":1,"maximum":36500}}}}};
 const schema223 = {"enum":["lz4","none"]};
 const func85 = Object.prototype.hasOwnProperty;
@@ -7688,11 +7688,10 @@ else {
 var valid0 = true;
 }
 if(valid0){
-if(data.compression !== undefined){
-let data17 = data.compression;
+if(data.cache !== undefined){
 const _errs41 = errors;
-if(!((data17 === "lz4") || (data17 === "none"))){
-validate83.errors = [{instancePath:instancePath+"/compression",keyword:"enum",params:{allowedValues: schema223.enum},message:"must be equal to one of the allowed values"}];
+if(typeof data.cache !== "boolean"){
+validate83.errors = [{instancePath:instancePath+"/cache",keyword:"type",params:{type: "boolean"},message:"must be boolean"}];
 return false;
 }
 var valid0 = _errs41 === errors;
@@ -7701,31 +7700,44 @@ else {
 var valid0 = true;
 }
 if(valid0){
-if(data.sets !== undefined){
-let data18 = data.sets;
+if(data.compression !== undefined){
+let data18 = data.compression;
 const _errs43 = errors;
-if(errors === _errs43){
-if(data18 && typeof data18 == "object" && !Array.isArray(data18)){
+if(!((data18 === "lz4") || (data18 === "none"))){
+validate83.errors = [{instancePath:instancePath+"/compression",keyword:"enum",params:{allowedValues: schema223.enum},message:"must be equal to one of the allowed values"}];
+return false;
+}
+var valid0 = _errs43 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.sets !== undefined){
+let data19 = data.sets;
 const _errs45 = errors;
-for(const key4 in data18){
+if(errors === _errs45){
+if(data19 && typeof data19 == "object" && !Array.isArray(data19)){
+const _errs47 = errors;
+for(const key4 in data19){
 if(!((pattern95.test(key4)) || (pattern101.test(key4)))){
 validate83.errors = [{instancePath:instancePath+"/sets",keyword:"additionalProperties",params:{additionalProperty: key4},message:"must NOT have additional properties"}];
 return false;
 break;
 }
 }
-if(_errs45 === errors){
+if(_errs47 === errors){
 var valid11 = true;
 if(valid11){
 var valid11 = true;
-for(const key6 in data18){
+for(const key6 in data19){
 if(pattern101.test(key6)){
-const _errs46 = errors;
-if(!(validate84(data18[key6], {instancePath:instancePath+"/sets/" + key6.replace(/~/g, "~0").replace(/\//g, "~1"),parentData:data18,parentDataProperty:key6,rootData,dynamicAnchors}))){
+const _errs48 = errors;
+if(!(validate84(data19[key6], {instancePath:instancePath+"/sets/" + key6.replace(/~/g, "~0").replace(/\//g, "~1"),parentData:data19,parentDataProperty:key6,rootData,dynamicAnchors}))){
 vErrors = vErrors === null ? validate84.errors : vErrors.concat(validate84.errors);
 errors = vErrors.length;
 }
-var valid11 = _errs46 === errors;
+var valid11 = _errs48 === errors;
 if(!valid11){
 break;
 }
@@ -7739,60 +7751,60 @@ validate83.errors = [{instancePath:instancePath+"/sets",keyword:"type",params:{t
 return false;
 }
 }
-var valid0 = _errs43 === errors;
+var valid0 = _errs45 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.limits !== undefined){
-let data20 = data.limits;
-const _errs47 = errors;
-if(errors === _errs47){
-if(data20 && typeof data20 == "object" && !Array.isArray(data20)){
+let data21 = data.limits;
 const _errs49 = errors;
-for(const key7 in data20){
-if(!(((((((key7 === "threads") || (key7 === "memory")) || (key7 === "readRate")) || (key7 === "writeRate")) || (key7 === "connections")) || (key7 === "timeout")) || (pattern95.test(key7)))){
+if(errors === _errs49){
+if(data21 && typeof data21 == "object" && !Array.isArray(data21)){
+const _errs51 = errors;
+for(const key7 in data21){
+if(!(((((((((key7 === "threads") || (key7 === "memory")) || (key7 === "readRate")) || (key7 === "writeRate")) || (key7 === "uploadRate")) || (key7 === "downloadRate")) || (key7 === "connections")) || (key7 === "timeout")) || (pattern95.test(key7)))){
 validate83.errors = [{instancePath:instancePath+"/limits",keyword:"additionalProperties",params:{additionalProperty: key7},message:"must NOT have additional properties"}];
 return false;
 break;
 }
 }
-if(_errs49 === errors){
-if(data20.threads !== undefined){
-let data21 = data20.threads;
-const _errs50 = errors;
-if(!(((typeof data21 == "number") && (!(data21 % 1) && !isNaN(data21))) && (isFinite(data21)))){
+if(_errs51 === errors){
+if(data21.threads !== undefined){
+let data22 = data21.threads;
+const _errs52 = errors;
+if(!(((typeof data22 == "number") && (!(data22 % 1) && !isNaN(data22))) && (isFinite(data22)))){
 validate83.errors = [{instancePath:instancePath+"/limits/threads",keyword:"type",params:{type: "integer"},message:"must be integer"}];
 return false;
 }
-if(errors === _errs50){
-if((typeof data21 == "number") && (isFinite(data21))){
-if(data21 > 256 || isNaN(data21)){
+if(errors === _errs52){
+if((typeof data22 == "number") && (isFinite(data22))){
+if(data22 > 256 || isNaN(data22)){
 validate83.errors = [{instancePath:instancePath+"/limits/threads",keyword:"maximum",params:{comparison: "<=", limit: 256},message:"must be <= 256"}];
 return false;
 }
 else {
-if(data21 < 1 || isNaN(data21)){
+if(data22 < 1 || isNaN(data22)){
 validate83.errors = [{instancePath:instancePath+"/limits/threads",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"}];
 return false;
 }
 }
 }
 }
-var valid12 = _errs50 === errors;
+var valid12 = _errs52 === errors;
 }
 else {
 var valid12 = true;
 }
 if(valid12){
-if(data20.memory !== undefined){
-let data22 = data20.memory;
-const _errs52 = errors;
+if(data21.memory !== undefined){
+let data23 = data21.memory;
 const _errs54 = errors;
+const _errs56 = errors;
 let valid14 = true;
-const _errs55 = errors;
-if(typeof data22 !== "string"){
+const _errs57 = errors;
+if(typeof data23 !== "string"){
 const err0 = {};
 if(vErrors === null){
 vErrors = [err0];
@@ -7802,11 +7814,11 @@ vErrors.push(err0);
 }
 errors++;
 }
-var _valid0 = _errs55 === errors;
-errors = _errs54;
+var _valid0 = _errs57 === errors;
+errors = _errs56;
 if(vErrors !== null){
-if(_errs54){
-vErrors.length = _errs54;
+if(_errs56){
+vErrors.length = _errs56;
 }
 else {
 vErrors = null;
@@ -7814,10 +7826,10 @@ vErrors = null;
 }
 let ifClause0;
 if(_valid0){
-const _errs57 = errors;
-if(errors === _errs57){
-if(typeof data22 === "string"){
-if(!pattern111.test(data22)){
+const _errs59 = errors;
+if(errors === _errs59){
+if(typeof data23 === "string"){
+if(!pattern111.test(data23)){
 validate83.errors = [{instancePath:instancePath+"/limits/memory",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
 return false;
 }
@@ -7827,31 +7839,31 @@ validate83.errors = [{instancePath:instancePath+"/limits/memory",keyword:"type",
 return false;
 }
 }
-var _valid0 = _errs57 === errors;
+var _valid0 = _errs59 === errors;
 valid14 = _valid0;
 ifClause0 = "then";
 }
 else {
-const _errs59 = errors;
-if(!(((typeof data22 == "number") && (!(data22 % 1) && !isNaN(data22))) && (isFinite(data22)))){
+const _errs61 = errors;
+if(!(((typeof data23 == "number") && (!(data23 % 1) && !isNaN(data23))) && (isFinite(data23)))){
 validate83.errors = [{instancePath:instancePath+"/limits/memory",keyword:"type",params:{type: "integer"},message:"must be integer"}];
 return false;
 }
-if(errors === _errs59){
-if((typeof data22 == "number") && (isFinite(data22))){
-if(data22 > 9007199254740991 || isNaN(data22)){
+if(errors === _errs61){
+if((typeof data23 == "number") && (isFinite(data23))){
+if(data23 > 9007199254740991 || isNaN(data23)){
 validate83.errors = [{instancePath:instancePath+"/limits/memory",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"}];
 return false;
 }
 else {
-if(data22 < 1 || isNaN(data22)){
+if(data23 < 1 || isNaN(data23)){
 validate83.errors = [{instancePath:instancePath+"/limits/memory",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"}];
 return false;
 }
 }
 }
 }
-var _valid0 = _errs59 === errors;
+var _valid0 = _errs61 === errors;
 valid14 = _valid0;
 ifClause0 = "else";
 }
@@ -7867,19 +7879,19 @@ errors++;
 validate83.errors = vErrors;
 return false;
 }
-var valid12 = _errs52 === errors;
+var valid12 = _errs54 === errors;
 }
 else {
 var valid12 = true;
 }
 if(valid12){
-if(data20.readRate !== undefined){
-let data23 = data20.readRate;
-const _errs61 = errors;
+if(data21.readRate !== undefined){
+let data24 = data21.readRate;
 const _errs63 = errors;
+const _errs65 = errors;
 let valid16 = true;
-const _errs64 = errors;
-if(typeof data23 !== "string"){
+const _errs66 = errors;
+if(typeof data24 !== "string"){
 const err2 = {};
 if(vErrors === null){
 vErrors = [err2];
@@ -7889,11 +7901,11 @@ vErrors.push(err2);
 }
 errors++;
 }
-var _valid1 = _errs64 === errors;
-errors = _errs63;
+var _valid1 = _errs66 === errors;
+errors = _errs65;
 if(vErrors !== null){
-if(_errs63){
-vErrors.length = _errs63;
+if(_errs65){
+vErrors.length = _errs65;
 }
 else {
 vErrors = null;
@@ -7901,10 +7913,10 @@ vErrors = null;
 }
 let ifClause1;
 if(_valid1){
-const _errs66 = errors;
-if(errors === _errs66){
-if(typeof data23 === "string"){
-if(!pattern111.test(data23)){
+const _errs68 = errors;
+if(errors === _errs68){
+if(typeof data24 === "string"){
+if(!pattern111.test(data24)){
 validate83.errors = [{instancePath:instancePath+"/limits/readRate",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
 return false;
 }
@@ -7914,31 +7926,31 @@ validate83.errors = [{instancePath:instancePath+"/limits/readRate",keyword:"type
 return false;
 }
 }
-var _valid1 = _errs66 === errors;
+var _valid1 = _errs68 === errors;
 valid16 = _valid1;
 ifClause1 = "then";
 }
 else {
-const _errs68 = errors;
-if(!(((typeof data23 == "number") && (!(data23 % 1) && !isNaN(data23))) && (isFinite(data23)))){
+const _errs70 = errors;
+if(!(((typeof data24 == "number") && (!(data24 % 1) && !isNaN(data24))) && (isFinite(data24)))){
 validate83.errors = [{instancePath:instancePath+"/limits/readRate",keyword:"type",params:{type: "integer"},message:"must be integer"}];
 return false;
 }
-if(errors === _errs68){
-if((typeof data23 == "number") && (isFinite(data23))){
-if(data23 > 9007199254740991 || isNaN(data23)){
+if(errors === _errs70){
+if((typeof data24 == "number") && (isFinite(data24))){
+if(data24 > 9007199254740991 || isNaN(data24)){
 validate83.errors = [{instancePath:instancePath+"/limits/readRate",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"}];
 return false;
 }
 else {
-if(data23 < 1 || isNaN(data23)){
+if(data24 < 1 || isNaN(data24)){
 validate83.errors = [{instancePath:instancePath+"/limits/readRate",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"}];
 return false;
 }
 }
 }
 }
-var _valid1 = _errs68 === errors;
+var _valid1 = _errs70 === errors;
 valid16 = _valid1;
 ifClause1 = "else";
 }
@@ -7954,19 +7966,19 @@ errors++;
 validate83.errors = vErrors;
 return false;
 }
-var valid12 = _errs61 === errors;
+var valid12 = _errs63 === errors;
 }
 else {
 var valid12 = true;
 }
 if(valid12){
-if(data20.writeRate !== undefined){
-let data24 = data20.writeRate;
-const _errs70 = errors;
+if(data21.writeRate !== undefined){
+let data25 = data21.writeRate;
 const _errs72 = errors;
+const _errs74 = errors;
 let valid18 = true;
-const _errs73 = errors;
-if(typeof data24 !== "string"){
+const _errs75 = errors;
+if(typeof data25 !== "string"){
 const err4 = {};
 if(vErrors === null){
 vErrors = [err4];
@@ -7976,11 +7988,11 @@ vErrors.push(err4);
 }
 errors++;
 }
-var _valid2 = _errs73 === errors;
-errors = _errs72;
+var _valid2 = _errs75 === errors;
+errors = _errs74;
 if(vErrors !== null){
-if(_errs72){
-vErrors.length = _errs72;
+if(_errs74){
+vErrors.length = _errs74;
 }
 else {
 vErrors = null;
@@ -7988,10 +8000,10 @@ vErrors = null;
 }
 let ifClause2;
 if(_valid2){
-const _errs75 = errors;
-if(errors === _errs75){
-if(typeof data24 === "string"){
-if(!pattern111.test(data24)){
+const _errs77 = errors;
+if(errors === _errs77){
+if(typeof data25 === "string"){
+if(!pattern111.test(data25)){
 validate83.errors = [{instancePath:instancePath+"/limits/writeRate",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
 return false;
 }
@@ -8001,31 +8013,31 @@ validate83.errors = [{instancePath:instancePath+"/limits/writeRate",keyword:"typ
 return false;
 }
 }
-var _valid2 = _errs75 === errors;
+var _valid2 = _errs77 === errors;
 valid18 = _valid2;
 ifClause2 = "then";
 }
 else {
-const _errs77 = errors;
-if(!(((typeof data24 == "number") && (!(data24 % 1) && !isNaN(data24))) && (isFinite(data24)))){
+const _errs79 = errors;
+if(!(((typeof data25 == "number") && (!(data25 % 1) && !isNaN(data25))) && (isFinite(data25)))){
 validate83.errors = [{instancePath:instancePath+"/limits/writeRate",keyword:"type",params:{type: "integer"},message:"must be integer"}];
 return false;
 }
-if(errors === _errs77){
-if((typeof data24 == "number") && (isFinite(data24))){
-if(data24 > 9007199254740991 || isNaN(data24)){
+if(errors === _errs79){
+if((typeof data25 == "number") && (isFinite(data25))){
+if(data25 > 9007199254740991 || isNaN(data25)){
 validate83.errors = [{instancePath:instancePath+"/limits/writeRate",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"}];
 return false;
 }
 else {
-if(data24 < 1 || isNaN(data24)){
+if(data25 < 1 || isNaN(data25)){
 validate83.errors = [{instancePath:instancePath+"/limits/writeRate",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"}];
 return false;
 }
 }
 }
 }
-var _valid2 = _errs77 === errors;
+var _valid2 = _errs79 === errors;
 valid18 = _valid2;
 ifClause2 = "else";
 }
@@ -8041,64 +8053,240 @@ errors++;
 validate83.errors = vErrors;
 return false;
 }
-var valid12 = _errs70 === errors;
+var valid12 = _errs72 === errors;
 }
 else {
 var valid12 = true;
 }
 if(valid12){
-if(data20.connections !== undefined){
-let data25 = data20.connections;
-const _errs79 = errors;
-if(!(((typeof data25 == "number") && (!(data25 % 1) && !isNaN(data25))) && (isFinite(data25)))){
+if(data21.uploadRate !== undefined){
+let data26 = data21.uploadRate;
+const _errs81 = errors;
+const _errs83 = errors;
+let valid20 = true;
+const _errs84 = errors;
+if(typeof data26 !== "string"){
+const err6 = {};
+if(vErrors === null){
+vErrors = [err6];
+}
+else {
+vErrors.push(err6);
+}
+errors++;
+}
+var _valid3 = _errs84 === errors;
+errors = _errs83;
+if(vErrors !== null){
+if(_errs83){
+vErrors.length = _errs83;
+}
+else {
+vErrors = null;
+}
+}
+let ifClause3;
+if(_valid3){
+const _errs86 = errors;
+if(errors === _errs86){
+if(typeof data26 === "string"){
+if(!pattern111.test(data26)){
+validate83.errors = [{instancePath:instancePath+"/limits/uploadRate",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
+return false;
+}
+}
+else {
+validate83.errors = [{instancePath:instancePath+"/limits/uploadRate",keyword:"type",params:{type: "string"},message:"must be string"}];
+return false;
+}
+}
+var _valid3 = _errs86 === errors;
+valid20 = _valid3;
+ifClause3 = "then";
+}
+else {
+const _errs88 = errors;
+if(!(((typeof data26 == "number") && (!(data26 % 1) && !isNaN(data26))) && (isFinite(data26)))){
+validate83.errors = [{instancePath:instancePath+"/limits/uploadRate",keyword:"type",params:{type: "integer"},message:"must be integer"}];
+return false;
+}
+if(errors === _errs88){
+if((typeof data26 == "number") && (isFinite(data26))){
+if(data26 > 9007199254740991 || isNaN(data26)){
+validate83.errors = [{instancePath:instancePath+"/limits/uploadRate",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"}];
+return false;
+}
+else {
+if(data26 < 1 || isNaN(data26)){
+validate83.errors = [{instancePath:instancePath+"/limits/uploadRate",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"}];
+return false;
+}
+}
+}
+}
+var _valid3 = _errs88 === errors;
+valid20 = _valid3;
+ifClause3 = "else";
+}
+if(!valid20){
+const err7 = {instancePath:instancePath+"/limits/uploadRate",keyword:"if",params:{failingKeyword: ifClause3},message:"must match \""+ifClause3+"\" schema"};
+if(vErrors === null){
+vErrors = [err7];
+}
+else {
+vErrors.push(err7);
+}
+errors++;
+validate83.errors = vErrors;
+return false;
+}
+var valid12 = _errs81 === errors;
+}
+else {
+var valid12 = true;
+}
+if(valid12){
+if(data21.downloadRate !== undefined){
+let data27 = data21.downloadRate;
+const _errs90 = errors;
+const _errs92 = errors;
+let valid22 = true;
+const _errs93 = errors;
+if(typeof data27 !== "string"){
+const err8 = {};
+if(vErrors === null){
+vErrors = [err8];
+}
+else {
+vErrors.push(err8);
+}
+errors++;
+}
+var _valid4 = _errs93 === errors;
+errors = _errs92;
+if(vErrors !== null){
+if(_errs92){
+vErrors.length = _errs92;
+}
+else {
+vErrors = null;
+}
+}
+let ifClause4;
+if(_valid4){
+const _errs95 = errors;
+if(errors === _errs95){
+if(typeof data27 === "string"){
+if(!pattern111.test(data27)){
+validate83.errors = [{instancePath:instancePath+"/limits/downloadRate",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
+return false;
+}
+}
+else {
+validate83.errors = [{instancePath:instancePath+"/limits/downloadRate",keyword:"type",params:{type: "string"},message:"must be string"}];
+return false;
+}
+}
+var _valid4 = _errs95 === errors;
+valid22 = _valid4;
+ifClause4 = "then";
+}
+else {
+const _errs97 = errors;
+if(!(((typeof data27 == "number") && (!(data27 % 1) && !isNaN(data27))) && (isFinite(data27)))){
+validate83.errors = [{instancePath:instancePath+"/limits/downloadRate",keyword:"type",params:{type: "integer"},message:"must be integer"}];
+return false;
+}
+if(errors === _errs97){
+if((typeof data27 == "number") && (isFinite(data27))){
+if(data27 > 9007199254740991 || isNaN(data27)){
+validate83.errors = [{instancePath:instancePath+"/limits/downloadRate",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"}];
+return false;
+}
+else {
+if(data27 < 1 || isNaN(data27)){
+validate83.errors = [{instancePath:instancePath+"/limits/downloadRate",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"}];
+return false;
+}
+}
+}
+}
+var _valid4 = _errs97 === errors;
+valid22 = _valid4;
+ifClause4 = "else";
+}
+if(!valid22){
+const err9 = {instancePath:instancePath+"/limits/downloadRate",keyword:"if",params:{failingKeyword: ifClause4},message:"must match \""+ifClause4+"\" schema"};
+if(vErrors === null){
+vErrors = [err9];
+}
+else {
+vErrors.push(err9);
+}
+errors++;
+validate83.errors = vErrors;
+return false;
+}
+var valid12 = _errs90 === errors;
+}
+else {
+var valid12 = true;
+}
+if(valid12){
+if(data21.connections !== undefined){
+let data28 = data21.connections;
+const _errs99 = errors;
+if(!(((typeof data28 == "number") && (!(data28 % 1) && !isNaN(data28))) && (isFinite(data28)))){
 validate83.errors = [{instancePath:instancePath+"/limits/connections",keyword:"type",params:{type: "integer"},message:"must be integer"}];
 return false;
 }
-if(errors === _errs79){
-if((typeof data25 == "number") && (isFinite(data25))){
-if(data25 > 64 || isNaN(data25)){
+if(errors === _errs99){
+if((typeof data28 == "number") && (isFinite(data28))){
+if(data28 > 64 || isNaN(data28)){
 validate83.errors = [{instancePath:instancePath+"/limits/connections",keyword:"maximum",params:{comparison: "<=", limit: 64},message:"must be <= 64"}];
 return false;
 }
 else {
-if(data25 < 1 || isNaN(data25)){
+if(data28 < 1 || isNaN(data28)){
 validate83.errors = [{instancePath:instancePath+"/limits/connections",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"}];
 return false;
 }
 }
 }
 }
-var valid12 = _errs79 === errors;
+var valid12 = _errs99 === errors;
 }
 else {
 var valid12 = true;
 }
 if(valid12){
-if(data20.timeout !== undefined){
-let data26 = data20.timeout;
-const _errs81 = errors;
-if(!(((typeof data26 == "number") && (!(data26 % 1) && !isNaN(data26))) && (isFinite(data26)))){
+if(data21.timeout !== undefined){
+let data29 = data21.timeout;
+const _errs101 = errors;
+if(!(((typeof data29 == "number") && (!(data29 % 1) && !isNaN(data29))) && (isFinite(data29)))){
 validate83.errors = [{instancePath:instancePath+"/limits/timeout",keyword:"type",params:{type: "integer"},message:"must be integer"}];
 return false;
 }
-if(errors === _errs81){
-if((typeof data26 == "number") && (isFinite(data26))){
-if(data26 > 3600 || isNaN(data26)){
+if(errors === _errs101){
+if((typeof data29 == "number") && (isFinite(data29))){
+if(data29 > 3600 || isNaN(data29)){
 validate83.errors = [{instancePath:instancePath+"/limits/timeout",keyword:"maximum",params:{comparison: "<=", limit: 3600},message:"must be <= 3600"}];
 return false;
 }
 else {
-if(data26 < 1 || isNaN(data26)){
+if(data29 < 1 || isNaN(data29)){
 validate83.errors = [{instancePath:instancePath+"/limits/timeout",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"}];
 return false;
 }
 }
 }
 }
-var valid12 = _errs81 === errors;
+var valid12 = _errs101 === errors;
 }
 else {
 var valid12 = true;
+}
+}
 }
 }
 }
@@ -8112,80 +8300,80 @@ validate83.errors = [{instancePath:instancePath+"/limits",keyword:"type",params:
 return false;
 }
 }
-var valid0 = _errs47 === errors;
+var valid0 = _errs49 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.retention !== undefined){
-let data27 = data.retention;
-const _errs83 = errors;
-if(!(data27 && typeof data27 == "object" && !Array.isArray(data27))){
+let data30 = data.retention;
+const _errs103 = errors;
+if(!(data30 && typeof data30 == "object" && !Array.isArray(data30))){
 validate83.errors = [{instancePath:instancePath+"/retention",keyword:"type",params:{type: "object"},message:"must be object"}];
 return false;
 }
-var valid0 = _errs83 === errors;
+var valid0 = _errs103 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.hooks !== undefined){
-const _errs85 = errors;
+const _errs105 = errors;
 if(!(validate85(data.hooks, {instancePath:instancePath+"/hooks",parentData:data,parentDataProperty:"hooks",rootData,dynamicAnchors}))){
 vErrors = vErrors === null ? validate85.errors : vErrors.concat(validate85.errors);
 errors = vErrors.length;
 }
-var valid0 = _errs85 === errors;
+var valid0 = _errs105 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.extensions !== undefined){
-let data29 = data.extensions;
-const _errs86 = errors;
-if(errors === _errs86){
-if(Array.isArray(data29)){
-if(data29.length > 64){
+let data32 = data.extensions;
+const _errs106 = errors;
+if(errors === _errs106){
+if(Array.isArray(data32)){
+if(data32.length > 64){
 validate83.errors = [{instancePath:instancePath+"/extensions",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"}];
 return false;
 }
 else {
-var valid19 = true;
-const len1 = data29.length;
+var valid23 = true;
+const len1 = data32.length;
 for(let i1=0; i1<len1; i1++){
-let data30 = data29[i1];
-const _errs88 = errors;
-if(errors === _errs88){
-if(data30 && typeof data30 == "object" && !Array.isArray(data30)){
+let data33 = data32[i1];
+const _errs108 = errors;
+if(errors === _errs108){
+if(data33 && typeof data33 == "object" && !Array.isArray(data33)){
 let missing2;
-if((data30.module === undefined) && (missing2 = "module")){
+if((data33.module === undefined) && (missing2 = "module")){
 validate83.errors = [{instancePath:instancePath+"/extensions/" + i1,keyword:"required",params:{missingProperty: missing2},message:"must have required property '"+missing2+"'"}];
 return false;
 }
 else {
-const _errs90 = errors;
-for(const key8 in data30){
+const _errs110 = errors;
+for(const key8 in data33){
 if(!(((key8 === "module") || (key8 === "options")) || (pattern95.test(key8)))){
 validate83.errors = [{instancePath:instancePath+"/extensions/" + i1,keyword:"additionalProperties",params:{additionalProperty: key8},message:"must NOT have additional properties"}];
 return false;
 break;
 }
 }
-if(_errs90 === errors){
-if(data30.module !== undefined){
-let data31 = data30.module;
-const _errs91 = errors;
-if(errors === _errs91){
-if(typeof data31 === "string"){
-if(func1(data31) > 4096){
+if(_errs110 === errors){
+if(data33.module !== undefined){
+let data34 = data33.module;
+const _errs111 = errors;
+if(errors === _errs111){
+if(typeof data34 === "string"){
+if(func1(data34) > 4096){
 validate83.errors = [{instancePath:instancePath+"/extensions/" + i1+"/module",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"}];
 return false;
 }
 else {
-if(func1(data31) < 1){
+if(func1(data34) < 1){
 validate83.errors = [{instancePath:instancePath+"/extensions/" + i1+"/module",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
 return false;
 }
@@ -8196,23 +8384,23 @@ validate83.errors = [{instancePath:instancePath+"/extensions/" + i1+"/module",ke
 return false;
 }
 }
-var valid20 = _errs91 === errors;
+var valid24 = _errs111 === errors;
 }
 else {
-var valid20 = true;
+var valid24 = true;
 }
-if(valid20){
-if(data30.options !== undefined){
-let data32 = data30.options;
-const _errs93 = errors;
-if(!(data32 && typeof data32 == "object" && !Array.isArray(data32))){
+if(valid24){
+if(data33.options !== undefined){
+let data35 = data33.options;
+const _errs113 = errors;
+if(!(data35 && typeof data35 == "object" && !Array.isArray(data35))){
 validate83.errors = [{instancePath:instancePath+"/extensions/" + i1+"/options",keyword:"type",params:{type: "object"},message:"must be object"}];
 return false;
 }
-var valid20 = _errs93 === errors;
+var valid24 = _errs113 === errors;
 }
 else {
-var valid20 = true;
+var valid24 = true;
 }
 }
 }
@@ -8223,8 +8411,8 @@ validate83.errors = [{instancePath:instancePath+"/extensions/" + i1,keyword:"typ
 return false;
 }
 }
-var valid19 = _errs88 === errors;
-if(!valid19){
+var valid23 = _errs108 === errors;
+if(!valid23){
 break;
 }
 }
@@ -8235,10 +8423,11 @@ validate83.errors = [{instancePath:instancePath+"/extensions",keyword:"type",par
 return false;
 }
 }
-var valid0 = _errs86 === errors;
+var valid0 = _errs106 === errors;
 }
 else {
 var valid0 = true;
+}
 }
 }
 }
