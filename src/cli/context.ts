@@ -34,6 +34,8 @@ export interface CommonOptions {
   readonly config?: string;
   readonly s3Endpoint?: string;
   readonly accessKey?: string;
+  readonly tls?: string;
+  readonly tlsFingerprint?: string;
   readonly connections?: string;
   readonly limitUpload?: string;
   readonly limitDownload?: string;

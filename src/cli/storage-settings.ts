@@ -28,18 +28,22 @@ export function storageSpec(
     option ?? (env[variable] === '' ? undefined : env[variable]);
   const fromFile = config.accessKey === undefined ? undefined : expandHome(config.accessKey);
   const accessKey = pick(options.accessKey, 'BACKPACK_ACCESS_KEY_FILE') ?? fromFile;
+  const tls = pick(options.tls, 'BACKPACK_TLS_FILE');
   const connections = pick(options.connections, 'BACKPACK_CONNECTIONS');
   const timeout = pick(options.timeout, 'BACKPACK_TIMEOUT');
-  const scheme = schemeOf(location);
-  const { modules, moduleOptions } = context.extensions ?? {};
-  const byExtension = scheme !== undefined && modules !== undefined && scheme in modules;
   const upload = rate(options.limitUpload, env['BACKPACK_LIMIT_UPLOAD'], config.limits?.uploadRate);
   const download = rate(options.limitDownload, env['BACKPACK_LIMIT_DOWNLOAD'], config.limits?.downloadRate);
   const cached = pick(undefined, 'BACKPACK_CACHE') ?? (config.cache === true ? '1' : undefined);
+  const scheme = schemeOf(location);
   const isS3 = scheme === 's3';
+  const { modules, moduleOptions } = context.extensions ?? {};
+  const byExtension = scheme !== undefined && modules !== undefined && scheme in modules;
   return given({
     location,
     accessKeyFile: accessKey && resolve(cwd, accessKey),
+    tlsFile: tls && resolve(cwd, expandHome(tls)),
+    tlsFingerprint: pick(options.tlsFingerprint, 'BACKPACK_TLS_FINGERPRINT'),
+    app: context.app,
     connections:
       connections === undefined ? config.limits?.connections : whole(connections, 'connections', 64),
     timeoutMs: seconds(timeout === undefined ? config.limits?.timeout : whole(timeout, 'seconds', 3600)),

@@ -28,6 +28,12 @@ export interface StorageSpec {
   readonly location: string;
   /** Path of the access key file for `tcp://` and `tls://`. The file is read by whoever opens the storage. */
   readonly accessKeyFile?: string;
+  /** Path of a PEM file for `tls://`: own certificate and key, then who may have signed the server's certificate. */
+  readonly tlsFile?: string;
+  /** SHA-256 of the server's certificate, 64 hex digits; then nobody has to have signed it. */
+  readonly tlsFingerprint?: string;
+  /** Name and version of the program, for the log of a server. */
+  readonly app?: string;
   /** Connections of one client, all threads together. */
   readonly connections?: number;
   /** How long nothing may arrive before a call fails, ms. */
@@ -85,14 +91,16 @@ async function openUnlimited(spec: StorageSpec): Promise<Storage> {
       const { openS3 } = await import('./s3.ts');
       return openS3(spec);
     }
-    // case 'tcp': and case 'tls': import('./remote.ts')
+    case 'tcp':
+    case 'tls':
+      return (await import('./remote/open-remote.ts')).openRemote(spec);
     default:
       throw new BackpackError(
         'BP_LOCATION',
         `locations of type ${scheme}:// are not supported by this version`,
         {
           kind: 'usage',
-          hint: 'give the path of a folder, for example /mnt/usb/backup, or s3://BUCKET/PREFIX',
+          hint: 'give the path of a folder, tcp://HOST:PORT/NAME, or s3://BUCKET/PREFIX',
         },
       );
   }

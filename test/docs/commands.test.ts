@@ -106,10 +106,10 @@ test('links between documents lead somewhere', () => {
     ...documents,
     'docs/architecture.md',
     'docs/errors.md',
+    'docs/storage.md',
     'docs/extensions.md',
     'extensions/sftp/README.md',
     'extensions/webhook/README.md',
-    'docs/storage.md',
     'CHANGELOG.md',
     'SECURITY.md',
   ]) {
