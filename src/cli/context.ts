@@ -22,7 +22,7 @@ export interface Context {
   /** What the extensions of the config file added. */
   extensions?: Extensions;
   /** Listens to events of the command; true keeps one from being written now. */
-  readonly onEvent?: (event: ProgramEvent) => boolean;
+  onEvent?: (event: ProgramEvent) => boolean;
 }
 
 /** Options that every command has. */

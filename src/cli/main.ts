@@ -5,7 +5,7 @@ import { BackpackError, toBackpackError } from '../base/errors.ts';
 import type { CommonOptions, Context } from './context.ts';
 import { buildProgram, usageError } from './program.ts';
 import { writeError } from './render/output.ts';
-import { Session } from './session.ts';
+import type { Session } from './session.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string;
@@ -50,17 +50,22 @@ const context: Context = {
   signal: abort.signal,
 };
 
-const session = new Session(context);
+let session = undefined as Session | undefined;
 const json: CommonOptions = { json: process.argv.includes('--json') };
 try {
   let exitCode: number | undefined;
-  const program = buildProgram(session.context, version, (code) => {
+  const program = buildProgram(context, version, (code) => {
     exitCode = code;
   });
-  program.hook('preAction', (_, command) => session.begin(command));
+  program.hook('preAction', async (_, command) => {
+    // Not before a command runs: help and version need none of it.
+    const { Session: Around } = await import('./session.ts');
+    session = new Around(context);
+    await session.begin(command);
+  });
   await program.parseAsync(process.argv);
   if (exitCode !== undefined) {
-    const ended = await session.end(exitCode);
+    const ended = await session?.end(exitCode);
     process.exitCode ??= ended;
   }
 } catch (error) {
@@ -73,7 +78,7 @@ try {
     }
   } else {
     const known = toBackpackError(error);
-    await session.fail(known, typeof process.exitCode === 'number' ? process.exitCode : undefined);
+    await session?.fail(known, typeof process.exitCode === 'number' ? process.exitCode : undefined);
     const code = writeError(context, json, known);
     process.exitCode ??= code;
   }

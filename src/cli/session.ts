@@ -31,17 +31,18 @@ type Options = CommonOptions & { readonly set?: string; readonly dryRun?: boolea
 
 /** See the file's comment. */
 export class Session {
-  /** What commands are given. */
-  readonly context: Context;
+  readonly #context: Context;
   #operation: HookedOperation | undefined;
   #hooks = new HookSet();
   #voice: Voice;
   #call: Pick<HookCall, 'repository' | 'set' | 'startedMs'> | undefined;
   #summary: ProgramEvent | undefined;
 
-  constructor(outside: Context) {
-    this.context = { ...outside, onEvent: (event) => this.#onEvent(event) };
-    this.#voice = new Voice(this.context, {});
+  /** @param context what commands are given; from now on it listens, and knows what extensions add */
+  constructor(context: Context) {
+    context.onEvent = (event) => this.#onEvent(event);
+    this.#context = context;
+    this.#voice = new Voice(context, {});
   }
 
   /** Before a command: loads what the config file names, and runs the hooks `before`. */
@@ -51,28 +52,28 @@ export class Session {
     const top = command.parent?.parent == null;
     // What only shows or has no repository loads nothing.
     if (!top && command.parent?.name() === 'config') return;
-    this.#voice = new Voice(this.context, options);
-    const settings = readSettings(this.context, options);
+    this.#voice = new Voice(this.#context, options);
+    const settings = readSettings(this.#context, options);
     const { config, configPath } = settings;
     const set = options.set === undefined ? undefined : config.sets?.[options.set];
     if (namesPrograms(config, set)) checkConfigMode(configPath);
     const extensions = await loadExtensions(config.extensions ?? [], configPath);
-    this.context.extensions = extensions;
+    this.#context.extensions = extensions;
     this.#hooks = extensions.hooks;
     const operation = hookedOperations.find((one) => one === name);
     // A command that a hook calls runs no hooks; a dry run changes nothing.
-    const nested = this.context.env['BACKPACK_EVENT'] !== undefined;
+    const nested = this.#context.env['BACKPACK_EVENT'] !== undefined;
     if (operation === undefined || !top || nested || options.dryRun === true) return;
-    addCommandHooks(extensions.hooks, config.hooks, this.context.env);
-    addCommandHooks(extensions.hooks, set?.hooks, this.context.env);
+    addCommandHooks(extensions.hooks, config.hooks, this.#context.env);
+    addCommandHooks(extensions.hooks, set?.hooks, this.#context.env);
     this.#operation = operation;
-    const repository = set?.repository === undefined ? settings : readSettings(this.context, options, set);
+    const repository = set?.repository === undefined ? settings : readSettings(this.#context, options, set);
     this.#call = {
       repository: repository.location.value,
       startedMs: Date.now(),
       ...(options.set === undefined ? {} : { set: options.set }),
     };
-    await this.#run('before', {}, this.context.signal);
+    await this.#run('before', {}, this.#context.signal);
   }
 
   /** After a command that came to its end. @returns the exit code */
@@ -150,7 +151,7 @@ export class Session {
   }
 
   #write(event: ProgramEvent): void {
-    if (this.#voice.json) this.context.stdout.write(`${JSON.stringify(event)}\n`);
+    if (this.#voice.json) this.#context.stdout.write(`${JSON.stringify(event)}\n`);
   }
 }
 

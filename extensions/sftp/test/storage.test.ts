@@ -2,8 +2,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { storageConformance } from 'backpack-cli/storage/conformance';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { storageSuite } from '../../../test/conformance/storage-suite.ts';
 import type { SftpOptions } from '../src/options.ts';
 import { SftpStorage } from '../src/storage.ts';
 import { hasSshd, type Sshd, startSshd } from './sshd.ts';
@@ -34,7 +34,7 @@ describe.skipIf(!hasSshd)('with OpenSSH', () => {
         return { storage: await reopen(), reopen };
       },
     };
-    for (const { name, run } of storageSuite) test(name, () => run(factory));
+    storageConformance({ test, factory });
   });
 
   test('a large object comes back whole, in parts too, from a folder that is made with all above it', async () => {
