@@ -66,6 +66,10 @@ export function buildProgram(context: Context, version: string, done: SetExitCod
     .option('--tag <tag>', 'tag of the snapshot; may be given more than once', collect)
     .option('--host <name>', 'host name to record; default: the name of this machine')
     .option('--threads <n>', 'worker threads (BACKPACK_THREADS); default: all cores')
+    .option('--compression <level>', 'none, fast or high (BACKPACK_COMPRESSION); default: fast')
+    .option('--memory <bytes>', 'use no more memory than this, such as 512M (BACKPACK_MEMORY)')
+    .option('--limit-read <rate>', 'read no more bytes a second, such as 10M (BACKPACK_LIMIT_READ)')
+    .option('--limit-write <rate>', 'write no more bytes a second (BACKPACK_LIMIT_WRITE)')
     .action(async (paths: string[], options: CommonOptions) => {
       const { backup } = await import('./commands/backup.ts');
       done(await backup(context, paths, options));

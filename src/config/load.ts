@@ -93,11 +93,10 @@ function nearest(key: string): string {
  * @param set name of the set in use; other sets do not matter now
  */
 export function ignoredSettings(config: Config, set?: string): string[] {
-  const names = ['compression', 'retention', 'hooks'].filter((name) => name in config);
-  const limits = ['memory', 'readRate', 'writeRate'].filter((name) => name in (config.limits ?? {}));
+  const names = ['retention', 'hooks'].filter((name) => name in config);
   const chosen = (set === undefined ? undefined : config.sets?.[set]) ?? {};
-  const ofSet = ['exclude', 'compression'].filter((name) => name in chosen);
-  return [...names, ...limits.map((name) => `limits.${name}`), ...ofSet.map((name) => `sets.${set}.${name}`)];
+  const ofSet = ['exclude'].filter((name) => name in chosen);
+  return [...names, ...ofSet.map((name) => `sets.${set}.${name}`)];
 }
 
 /** Levenshtein distance. */

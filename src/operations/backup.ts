@@ -7,6 +7,8 @@ import type { ByteString } from '../base/bytes.ts';
 import { BackpackError } from '../base/errors.ts';
 import { MiB } from '../base/limits.ts';
 import { type Clock, type Random, systemClock, systemRandom } from '../base/ports.ts';
+import { type RateLimit, RateLimiter } from '../base/rate-limiter.ts';
+import type { Compression } from '../codec/compression.ts';
 import { WriterMemory } from '../container/container-writer.ts';
 import { rootWriter } from '../format/header.ts';
 import { type NameJson, nameToJson } from '../format/name-json.ts';
@@ -19,6 +21,7 @@ import { Catalog, type CatalogMemory, createCatalogMemory } from '../pipeline/ca
 import type { Totals } from '../pipeline/estimate.ts';
 import type { PackResult, PacksResult } from '../pipeline/jobs.ts';
 import { type LazyPort, lazyPort } from '../pipeline/lazy-port.ts';
+import { planMemory } from '../pipeline/memory-plan.ts';
 import { createPackListMemory, PackList, type PackListMemory } from '../pipeline/pack-list.ts';
 import { ParentCursor } from '../pipeline/parent-cursor.ts';
 import { inlinePort, threadPort, type WorkerPort } from '../pipeline/worker-port.ts';
@@ -36,6 +39,7 @@ import {
 } from '../repo/snapshots.ts';
 import type { SnapshotRoot } from '../schema/index.ts';
 import type { Skip, SourceRoot } from '../source/walk.ts';
+import { throttled } from '../storage/throttle.ts';
 
 /** What to back up and how. */
 export interface BackupOptions {
@@ -54,6 +58,13 @@ export interface BackupOptions {
   readonly threads?: number;
   /** Default 64 MiB. */
   readonly packSize?: number;
+  /** Default `fast`. */
+  readonly compression?: Compression;
+  /** Bytes of memory for the whole process; fewer threads run where they do not fit. */
+  readonly memoryMax?: number;
+  /** Limits on reading the source and on writing to the storage. */
+  readonly readLimit?: RateLimit;
+  readonly writeLimit?: RateLimit;
   /** Size of the first level of the dedup catalog, bytes. */
   readonly catalogBytes?: number;
   readonly signal?: AbortSignal;
@@ -103,7 +114,6 @@ const estimateAfterMs = 1000;
 const never = 2 ** 31 - 1;
 const raceNs = 2_000_000_000n;
 const packsMax = 1 << 22;
-const catalogMax: number = 2048 * MiB;
 
 /**
  * Makes a snapshot.
@@ -171,24 +181,30 @@ class Attempt {
     emit: (event: BackupEvent) => void,
     replaces: readonly string[],
   ) {
-    this.#repository = repository;
+    const { writeLimit } = options;
+    this.#repository =
+      writeLimit === undefined
+        ? repository
+        : { ...repository, storage: throttled(repository.storage, writeLimit) };
     this.#o = options;
+    options.signal?.addEventListener('abort', () => this.#lift(), { once: true });
     this.#emit = emit;
     this.#replaces = [...replaces];
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? systemRandom;
     this.#started = this.#clock.now();
-    this.#catalog = createCatalogMemory(options.catalogBytes ?? MiB, catalogMax);
     this.#packMemory = createPackListMemory(packsMax);
     this.#packList = new PackList(this.#packMemory);
-    const threads = options.threads ?? availableParallelism();
+    const wanted = options.threads ?? availableParallelism();
+    const { threads, catalogBytes } = planMemory(options.memoryMax, wanted);
+    this.#catalog = createCatalogMemory(options.catalogBytes ?? MiB, catalogBytes);
     this.#progress = new SharedArrayBuffer(Math.max(1, threads) * 16);
     this.#workers = Array.from({ length: Math.max(1, threads) }, (_, owner) =>
       this.#worker(owner, threads > 0),
     );
     this.#memory = new WriterMemory(4 * MiB);
     this.#meta = new MetaWriter({
-      repository,
+      repository: this.#repository,
       memory: this.#memory,
       clock: this.#clock,
       random: this.#random,
@@ -221,7 +237,13 @@ class Attempt {
     return this.#finish({ list, presence, parents, pages, needed, run });
   }
 
+  /** A run that is being stopped does not wait for its turn. */
+  #lift(): void {
+    for (const limit of [this.#o.readLimit, this.#o.writeLimit]) RateLimiter.of(limit)?.lift();
+  }
+
   async abort(): Promise<void> {
+    this.#lift();
     for (const worker of this.#workers) {
       if (worker.started) await worker.call('abort', undefined).catch(() => {});
     }
@@ -439,6 +461,9 @@ class Attempt {
       catalog: this.#catalog,
       packs: this.#packMemory,
       progress: this.#progress,
+      compression: this.#o.compression,
+      readLimit: this.#o.readLimit,
+      writeLimit: this.#o.writeLimit,
     };
     return lazyPort(() =>
       threads
@@ -447,7 +472,7 @@ class Attempt {
             options,
             options.storage.environment,
           )
-        : inlinePort(new BackupWorker(options, repository.storage)),
+        : inlinePort(new BackupWorker({ ...options, writeLimit: undefined }, repository.storage)),
     );
   }
 

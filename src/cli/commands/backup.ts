@@ -16,6 +16,7 @@ import {
 import { isBelow } from '../../repo/entries.ts';
 import type { ConfigSet } from '../../schema/index.ts';
 import { rootOf, type SourceRoot } from '../../source/walk.ts';
+import { type BudgetOptions, readBudget } from '../budget-settings.ts';
 import { asTyped, type CommonOptions, type Context, exitCodes } from '../context.ts';
 import { checkHead } from '../head.ts';
 import { Voice } from '../render/output.ts';
@@ -25,7 +26,7 @@ import { type Opened, openFrom, parseThreads, readSettings, type Settings } from
 import { makeRepository, shell } from './init.ts';
 
 /** Options of the command. */
-export interface BackupCommandOptions extends CommonOptions {
+export interface BackupCommandOptions extends CommonOptions, BudgetOptions {
   readonly set?: string;
   readonly tag?: readonly string[];
   readonly host?: string;
@@ -45,6 +46,7 @@ export async function backup(
     throw unknownSet(options.set, general);
   const settings = readSettings(context, options, set);
   const threads = options.threads === undefined ? settings.threads?.value : parseThreads(options.threads);
+  const budget = readBudget(context, options, settings.config, set);
   const given = paths.length > 0 ? paths : (set?.paths ?? []).map(expandHome);
   const roots = rootsOf(given, context.cwd);
   for (const name of ignoredSettings(settings.config, options.set)) {
@@ -73,6 +75,7 @@ export async function backup(
         tags: [...(set?.tags ?? []), ...(options.tag ?? [])],
         app: context.app,
         ...(threads === undefined ? {} : { threads }),
+        ...budget,
         signal: context.signal,
       },
       (event) => show(voice, progress, counts, event),
