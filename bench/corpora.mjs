@@ -18,6 +18,7 @@ import {
   rmSync,
   statSync,
   truncateSync,
+  writeFileSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -138,6 +139,38 @@ export class Corpora {
       before: tar,
       after: this.#build('linux-edited.tar', (partial) => edit(tar, partial, 'edit', 100, 1000)),
     };
+  }
+
+  /** A folder of so many files of 0 to 8 KiB, half of them compressible. */
+  many(count) {
+    return this.#build(`many-${count}`, (partial) => {
+      const next = numbers('many');
+      const pool = noise('many')(MIB);
+      const text = Buffer.from(pool.subarray(0, MIB / 2).toString('hex'));
+      mkdirSync(partial);
+      for (let i = 0; i < count; i += 1) {
+        const folder = join(partial, String(Math.floor(i / 1000)).padStart(4, '0'));
+        if (i % 1000 === 0) mkdirSync(folder);
+        const [length, at] = [next(8192), next(MIB - 8192)];
+        const from = i % 2 === 0 ? pool : text;
+        writeFileSync(join(folder, `file-${i}.dat`), from.subarray(at, at + length));
+      }
+    });
+  }
+
+  /** So many files of 1 GB, all different, each MiB 32 times the same 32 KiB: what is stored stays small. */
+  sized(count) {
+    return Array.from({ length: count }, (_, n) =>
+      this.#build(`gb-${n}`, (partial) => {
+        const next = noise(`gb ${n}`);
+        const fd = openSync(partial, 'w');
+        for (let i = 0; i < 954; i += 1) {
+          const piece = next(32 * 1024);
+          writeSync(fd, Buffer.concat(Array.from({ length: 32 }, () => piece)));
+        }
+        closeSync(fd);
+      }),
+    );
   }
 
   /** Parts of the tree for a quick look. */

@@ -7,6 +7,8 @@ import { bytesBelow, measure, must } from './measure.mjs';
 import { compileFloor } from './programs.mjs';
 
 export const partNames = ['startup', 'floor', 'tree', 'big', 'edit', 'restore-tree', 'restore-big'];
+/** Parts that run when they are asked for only. */
+export const morePartNames = ['levels', 'files', 'sizes'];
 
 /** One run of the benchmark: `has` tells what an earlier, interrupted one has measured already, `emit` keeps a line. */
 export class Bench {
@@ -22,6 +24,9 @@ export class Bench {
       if (part === 'startup') await this.#startup();
       else if (part === 'floor') await this.#floors();
       else if (part === 'edit') await this.#edit();
+      else if (part === 'levels') await this.#levels();
+      else if (part === 'files') await this.#files();
+      else if (part === 'sizes') await this.#sizes();
       else if (part.startsWith('restore-')) await this.#restores(part, part.slice(8));
       else await this.#backups(part);
     } finally {
@@ -158,6 +163,74 @@ export class Bench {
         this.emit({ part: 'startup', measure: 'version', program: name, round, ...figures });
       }
     }
+  }
+
+  /** Levels of compression, ours and theirs, on the tree. */
+  async #levels() {
+    const paths = this.paths('tree');
+    const [own] = this.programs;
+    const restic = this.programs.find(({ name }) => name === 'restic');
+    const variants = ['none', 'fast', 'high'].map((level) => [own, level, ['--compression', level]]);
+    if (restic !== undefined)
+      for (const level of ['off', 'auto', 'max']) variants.push([restic, level, ['--compression', level]]);
+    if (this.rounds.some((round) => !this.has('levels', 'first', 'backpack high', round))) this.#warm(paths);
+    for (const round of this.rounds) {
+      for (const [program, level, options] of variants) {
+        const name = `${program.name} ${level}`;
+        if (this.has('levels', 'first', name, round)) continue;
+        const folder = this.#fresh(program, name);
+        const result = await measure([...program.backup(folder, paths), ...options], {
+          env: program.env(folder),
+        });
+        const storedBytes = bytesBelow(join(folder, 'repository'));
+        this.#keep('levels', 'first', name, round, { ...result, storedBytes });
+        rmSync(folder, { recursive: true });
+      }
+      for (const level of [1, 9]) {
+        const name = `tar, lz4 -${level}`;
+        if (this.has('levels', 'first', name, round)) continue;
+        const output = join(this.work, 'out.lz4');
+        const command = `out=$1; shift; tar -cPf - "$@" | lz4 -${level} -B5 -BI -c - > "$out"`;
+        const result = await measure(['sh', '-c', command, 'sh', output, ...paths]);
+        this.#keep('levels', 'first', name, round, { ...result, storedBytes: bytesBelow(output) });
+        rmSync(output);
+      }
+    }
+  }
+
+  /** Time and memory by number of files; Backpack with two threads alone. */
+  async #files() {
+    for (const count of this.quick ? [1000, 10_000] : [10_000, 100_000, 1_000_000])
+      await this.#grows('files', `${count} files`, () => [this.corpora.many(count)]);
+    const pages = join(import.meta.dirname, 'pages.mjs');
+    for (const count of this.quick ? [100_000] : [100_000, 1_000_000, 10_000_000]) {
+      const label = `lists of ${count} files alone`;
+      if (this.has('files', label, 'backpack', 1)) continue;
+      const result = await measure([process.execPath, pages, String(count)]);
+      this.#keep('files', label, 'backpack', 1, { ...result, storedBytes: JSON.parse(result.out).stored });
+    }
+  }
+
+  /** Time and memory by amount of data. */
+  async #sizes() {
+    for (const count of this.quick ? [1] : [1, 10, 20])
+      await this.#grows('sizes', `${count} GB`, () => this.corpora.sized(count));
+  }
+
+  async #grows(part, label, source) {
+    if (this.has(part, `${label}, unchanged`, 'backpack', 1)) return;
+    const paths = source();
+    const [own] = this.programs;
+    const folder = this.#fresh(own);
+    for (const step of ['first', 'unchanged']) {
+      const argv = [...own.backup(folder, paths), '--threads', '2'];
+      const result = await measure(argv, { env: own.env(folder) });
+      const repository = join(folder, 'repository');
+      const index = bytesBelow(join(repository, 'index'));
+      const storedBytes = bytesBelow(repository);
+      this.#keep(part, `${label}, ${step}`, 'backpack', 1, { ...result, storedBytes, indexBytes: index });
+    }
+    rmSync(folder, { recursive: true });
   }
 
   /** What C programs need for the same bytes; Backpack's CPU beside it in the same rounds. */

@@ -89,6 +89,10 @@ export function buildProgram(context: Context, version: string, done: SetExitCod
     .option('-n, --dry-run', 'list what is new and changed, write nothing')
     .option('--skip-if-unchanged', 'make no snapshot when it would hold the same as the last one')
     .option('--threads <n>', 'worker threads (BACKPACK_THREADS); default: all cores')
+    .option('--compression <level>', 'none, fast or high (BACKPACK_COMPRESSION); default: fast')
+    .option('--memory <bytes>', 'use no more memory than this, such as 512M (BACKPACK_MEMORY)')
+    .option('--limit-read <rate>', 'read no more bytes a second, such as 10M (BACKPACK_LIMIT_READ)')
+    .option('--limit-write <rate>', 'write no more bytes a second (BACKPACK_LIMIT_WRITE)')
     .action(async (paths: string[], options: CommonOptions) => {
       const { backup } = await import('./commands/backup.ts');
       done(await backup(context, paths, { ...options, rules }));

@@ -7,6 +7,7 @@ import { BackpackError } from '../base/errors.ts';
 import { paddingMax, tagBytes } from '../base/limits.ts';
 import { Kernel } from '../kernel/kernel.ts';
 import { open, seal } from './aead.ts';
+import { type Compression, effortOf } from './compression.ts';
 
 /** Room that the decoder may write beyond the end of its output, bytes. */
 export const slackBytes = 64;
@@ -19,9 +20,14 @@ export class RecordCodec {
   /** Address of {@link plainMax} bytes that callers may use for plaintext. */
   readonly plain: number;
   readonly #frame: number;
+  readonly #effort: number;
 
-  /** @param extraBytes memory that the caller will reserve from {@link kernel} for itself */
-  constructor(plainMax: number, extraBytes = 0) {
+  /**
+   * @param extraBytes memory that the caller will reserve from {@link kernel} for itself
+   * @param compression of records; tables are always compressed fast
+   */
+  constructor(plainMax: number, extraBytes = 0, compression: Compression = 'fast') {
+    this.#effort = effortOf[compression];
     const frameMax = plainMax + plainMax / 128 + 2 * tagBytes + slackBytes + paddingRoom;
     this.kernel = Kernel.create(plainMax + frameMax + extraBytes + 16 * slackBytes);
     this.plainMax = plainMax;
@@ -36,7 +42,7 @@ export class RecordCodec {
    * @throws BackpackError BP_ENCODE_VERIFY when the encoder made a mistake
    */
   seal(key: KeyObject, domain: number, counter: number, source: number, length: number, emit: Emit): number {
-    const frameLength = this.kernel.frameEncode(source, length, this.#frame, true);
+    const frameLength = this.kernel.frameEncode(source, length, this.#frame, true, this.#effort);
     seal(key, domain, counter, this.#frameBytes(frameLength), emit);
     return frameLength;
   }

@@ -119,14 +119,9 @@ function nearest(key: string): string {
 
 /**
  * Settings that the file may hold and that this version does not use yet: a user must not believe that they work.
- * @param set name of the set in use; other sets do not matter now
  */
-export function ignoredSettings(config: Config, set?: string): string[] {
-  const names = ['compression', 'retention'].filter((name) => name in config);
-  const limits = ['memory', 'readRate', 'writeRate'].filter((name) => name in (config.limits ?? {}));
-  const chosen = (set === undefined ? undefined : config.sets?.[set]) ?? {};
-  const ofSet = ['compression'].filter((name) => name in chosen);
-  return [...names, ...limits.map((name) => `limits.${name}`), ...ofSet.map((name) => `sets.${set}.${name}`)];
+export function ignoredSettings(config: Config): string[] {
+  return 'retention' in config ? ['retention'] : [];
 }
 
 /** Levenshtein distance. */

@@ -5,6 +5,7 @@
 import type { KeyObject } from 'node:crypto';
 import { blockBytes, KiB, MiB, sealedMax, tagBytes } from '../base/limits.ts';
 import { recordDomain, tableDomain } from '../codec/aead.ts';
+import type { Compression } from '../codec/compression.ts';
 import { RecordCodec, slackBytes } from '../codec/record-codec.ts';
 import {
   formatHeader,
@@ -41,13 +42,14 @@ export class WriterMemory {
   readonly table: number;
   readonly hash: number;
 
-  /** @param recordMax longest plaintext of a record; @param extraBytes as in {@link RecordCodec} */
-  constructor(recordMax: number, extraBytes = 0) {
+  /** @param recordMax longest plaintext of a record; the others as in {@link RecordCodec} */
+  constructor(recordMax: number, extraBytes = 0, compression: Compression = 'fast') {
     const codecMax = Math.max(recordMax, tableRoom);
     this.stagingBytes = sealedMax(codecMax) + 64 * KiB;
     this.codec = new RecordCodec(
       codecMax,
       extraBytes + 2 * (this.stagingBytes + pageBytes) + tableRoom + 16 * slackBytes + 4 * KiB,
+      compression,
     );
     const { kernel } = this.codec;
     this.staging = [

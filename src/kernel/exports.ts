@@ -8,7 +8,7 @@ export interface KernelExports {
   clearTable(): void;
   decodeBlock(src: number, length: number, dst: number, capacity: number): number;
   encodeBlock(src: number, length: number, dst: number): number;
-  encodeBlockHigh(src: number, length: number, dst: number, depth: number): number;
+  encodeBlockHigh(src: number, length: number, dst: number, depth: number, below: number): number;
   equal(left: number, right: number, length: number): number;
   frameBound(length: number): number;
   frameBytes(): number;

@@ -9,6 +9,8 @@ import { BackpackError } from '../base/errors.ts';
 import { MiB } from '../base/limits.ts';
 import { threadsWithin } from '../base/open-files.ts';
 import { type Clock, type Random, systemClock, systemRandom } from '../base/ports.ts';
+import { type RateLimit, RateLimiter } from '../base/rate-limiter.ts';
+import type { Compression } from '../codec/compression.ts';
 import { WriterMemory } from '../container/container-writer.ts';
 import { type NameJson, nameToJson } from '../format/name-json.ts';
 import { makeId } from '../format/names.ts';
@@ -21,6 +23,7 @@ import { Catalog, type CatalogMemory, createCatalogMemory } from '../pipeline/ca
 import type { Totals } from '../pipeline/estimate.ts';
 import type { PacksResult } from '../pipeline/jobs.ts';
 import { type LazyPort, lazyPort } from '../pipeline/lazy-port.ts';
+import { planMemory } from '../pipeline/memory-plan.ts';
 import { createPackListMemory, PackList, type PackListMemory } from '../pipeline/pack-list.ts';
 import { type StreamFile, StreamRun } from '../pipeline/stream-run.ts';
 import { inlinePort, threadPort, type WorkerPort } from '../pipeline/worker-port.ts';
@@ -33,6 +36,7 @@ import { listSnapshots, type SnapshotInfo, type SnapshotList } from '../repo/sna
 import type { SnapshotRoot } from '../schema/index.ts';
 import { Filter, type FilterOptions } from '../source/filter.ts';
 import type { SourceRoot } from '../source/walk.ts';
+import { throttled } from '../storage/throttle.ts';
 import { openParents, type Parent, parentsOf } from './parents.ts';
 import { recordedRoots } from './roots.ts';
 
@@ -61,6 +65,13 @@ export interface BackupOptions {
   readonly threads?: number;
   /** Default 64 MiB. */
   readonly packSize?: number;
+  /** Default `fast`. */
+  readonly compression?: Compression;
+  /** Bytes of memory for the whole process; fewer threads run where they do not fit. */
+  readonly memoryMax?: number;
+  /** Limits on reading the source and on writing to the storage. */
+  readonly readLimit?: RateLimit;
+  readonly writeLimit?: RateLimit;
   /** Size of the first level of the dedup catalog, bytes. */
   readonly catalogBytes?: number;
   /** A run that takes longer makes a partial snapshot of what is done, each time; default 30 minutes. */
@@ -128,7 +139,6 @@ const estimateAfterMs = 1000;
 /** The longest delay of a timer: 24 days. */
 const never = 2 ** 31 - 1;
 const packsMax = 1 << 22;
-const catalogMax: number = 2048 * MiB;
 
 /**
  * Makes a snapshot.
@@ -217,8 +227,13 @@ class Attempt {
     emit: (event: BackupEvent) => void,
     replaces: readonly string[],
   ) {
-    this.#repository = repository;
+    const { writeLimit } = options;
+    this.#repository =
+      writeLimit === undefined
+        ? repository
+        : { ...repository, storage: throttled(repository.storage, writeLimit) };
     this.#o = options;
+    options.signal?.addEventListener('abort', () => this.#lift(), { once: true });
     this.#emit = emit;
     this.#replaces = [...replaces];
     this.#clock = options.clock ?? systemClock;
@@ -226,10 +241,11 @@ class Attempt {
     this.#started = this.#clock.now();
     this.#checkpointAt = this.#started;
     this.#roots = recordedRoots(options.roots).map((path) => JSON.parse(nameToJson(path)) as NameJson);
-    this.#catalog = createCatalogMemory(options.catalogBytes ?? MiB, catalogMax);
     this.#packMemory = createPackListMemory(packsMax);
     this.#packList = new PackList(this.#packMemory);
-    const threads = threadsWithin(options.threads ?? availableParallelism());
+    const wanted = threadsWithin(options.threads ?? availableParallelism());
+    const { threads, catalogBytes } = planMemory(options.memoryMax, wanted);
+    this.#catalog = createCatalogMemory(options.catalogBytes ?? MiB, catalogBytes);
     this.#progress = new SharedArrayBuffer(Math.max(1, threads) * 16);
     this.#workers = Array.from({ length: Math.max(1, threads) }, (_, owner) =>
       this.#worker(owner, threads > 0),
@@ -301,7 +317,13 @@ class Attempt {
     return samePages && errors(this.#errors) === errors(snapshot.errors) ? info.root : undefined;
   }
 
+  /** A run that is being stopped does not wait for its turn. */
+  #lift(): void {
+    for (const limit of [this.#o.readLimit, this.#o.writeLimit]) RateLimiter.of(limit)?.lift();
+  }
+
   async abort(): Promise<void> {
+    this.#lift();
     for (const worker of this.#workers) {
       if (worker.started) await worker.call('abort', undefined).catch(() => {});
     }
@@ -513,6 +535,9 @@ class Attempt {
       catalog: this.#catalog,
       packs: this.#packMemory,
       progress: this.#progress,
+      compression: this.#o.compression,
+      readLimit: this.#o.readLimit,
+      writeLimit: this.#o.writeLimit,
     };
     return lazyPort(() =>
       threads
@@ -521,7 +546,7 @@ class Attempt {
             options,
             options.storage.environment,
           )
-        : inlinePort(new BackupWorker(options, repository.storage)),
+        : inlinePort(new BackupWorker({ ...options, writeLimit: undefined }, repository.storage)),
     );
   }
 

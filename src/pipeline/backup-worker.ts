@@ -6,7 +6,9 @@
 import { byteStringToText } from '../base/bytes.ts';
 import { BackpackError, toBackpackError } from '../base/errors.ts';
 import { KiB } from '../base/limits.ts';
+import { type RateLimit, RateLimiter } from '../base/rate-limiter.ts';
 import { chunkSizes, gearTable, nextCut } from '../codec/chunker.ts';
+import type { Compression } from '../codec/compression.ts';
 import { slackBytes } from '../codec/record-codec.ts';
 import { WriterMemory } from '../container/container-writer.ts';
 import { Keyring, type KeyringData } from '../container/keyring.ts';
@@ -15,6 +17,7 @@ import type { Kernel } from '../kernel/kernel.ts';
 import { closeSource, type FileStamp, openSource, readAt, sameStamp, stampOf } from '../source/read-file.ts';
 import type { StorageSpec } from '../storage/open.ts';
 import type { Storage } from '../storage/storage.ts';
+import { throttled } from '../storage/throttle.ts';
 import { Catalog, type CatalogMemory } from './catalog.ts';
 import { DataPacks, groupBytes } from './data-packs.ts';
 import { addExtent, addZeros } from './extent-list.ts';
@@ -45,6 +48,10 @@ export interface BackupWorkerOptions {
   readonly packs: PackListMemory;
   /** Counters for the progress line: two doubles per worker, bytes read and bytes stored. */
   readonly progress: SharedArrayBuffer;
+  readonly compression?: Compression | undefined;
+  /** Limits that all workers share; none without. */
+  readonly readLimit?: RateLimit | undefined;
+  readonly writeLimit?: RateLimit | undefined;
 }
 
 /** Times that a changing file is read before it is stored as `torn`. */
@@ -60,14 +67,17 @@ export class BackupWorker {
   readonly #window: ScanWindow;
   readonly #state: number;
   readonly #progress: Float64Array;
+  readonly #readLimiter: RateLimiter | undefined;
 
-  /** @param storage the worker's own, opened from `options.storage`; inline workers share the repository's */
-  constructor(options: BackupWorkerOptions, storage: Storage) {
+  /** @param own the worker's storage, opened from `options.storage`; inline workers share the repository's */
+  constructor(options: BackupWorkerOptions, own: Storage) {
     const { owner, repo, app, packSize } = options;
     const memory = new WriterMemory(
       chunkSizes.max,
       ScanWindow.bytes + groupBytes + 64 * KiB + 8 * slackBytes,
+      options.compression,
     );
+    this.#readLimiter = RateLimiter.of(options.readLimit);
     const keyring = new Keyring(options.keyring);
     this.#kernel = memory.codec.kernel;
     this.#kernel.gearLoad(gearTable(keyring.dedupKeys.chunker));
@@ -79,6 +89,7 @@ export class BackupWorker {
     const stored = (bytes: number): void => {
       this.#progress[1]! += bytes;
     };
+    const storage = throttled(own, options.writeLimit);
     this.#packs = new DataPacks({ storage, keyring, repo, app, packSize, memory, catalog, packs, stored });
   }
 
@@ -173,6 +184,7 @@ export class BackupWorker {
       if (stamp.size >= smallMax) return this.#whole(task, fd, stamp);
       if (this.#packs.groupIsFull(stamp.size)) await this.#packs.closeGroup();
       const at = this.#packs.group + this.#packs.groupFill;
+      this.#readLimiter?.takeSync(stamp.size);
       const got = readAt(fd, this.#kernel.bytes, at, stamp.size, 0, task.path);
       const after = stampOf(fd, task.path);
       const changed = !sameStamp(stamp, after) || got !== stamp.size;
@@ -283,6 +295,7 @@ export class BackupWorker {
   /** Reads up to file position `to`; what a shrunken file does not have is zeros. @returns whether it was short */
   #read(task: RangesTask, fd: number, address: number, position: number, to: number): boolean {
     const wanted = to - position;
+    this.#readLimiter?.takeSync(wanted);
     const got = readAt(fd, this.#kernel.bytes, address, wanted, position, task.file.path);
     if (got < wanted) this.#kernel.bytes.fill(0, address + got, address + wanted);
     return got < wanted;

@@ -260,7 +260,7 @@ export interface ConfigSet {
   readonly key?: string;
   readonly keyCommand?: readonly string[];
   readonly hooks?: CommandHooks;
-  readonly compression?: 'lz4' | 'none';
+  readonly compression?: 'none' | 'fast' | 'high' | 'lz4';
 }
 
 /** `config.json`. Keys that begin with `//` are comments and not named here. */
@@ -280,7 +280,7 @@ export interface Config {
     readonly encryption?: { readonly algorithm: 'AES256' | 'aws:kms'; readonly kmsKeyId?: string };
     readonly retention?: { readonly mode: 'GOVERNANCE' | 'COMPLIANCE'; readonly days: number };
   };
-  readonly compression?: 'lz4' | 'none';
+  readonly compression?: 'none' | 'fast' | 'high' | 'lz4';
   readonly sets?: Readonly<Record<string, ConfigSet>>;
   readonly limits?: {
     readonly threads?: number;

@@ -67,3 +67,8 @@ async function take(
     await limiter.take(Math.min(left, stepBytes));
   }
 }
+
+/** `storage` itself when there is no limit on what is written. */
+export function throttled(storage: Storage, upload: RateLimit | undefined): Storage {
+  return upload === undefined ? storage : new ThrottleStorage(storage, { upload });
+}

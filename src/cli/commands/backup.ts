@@ -10,6 +10,7 @@ import { type BackupOptions, type BackupSummary, backup as runBackup } from '../
 import { gatherRoots } from '../../operations/roots.ts';
 import type { ConfigSet } from '../../schema/index.ts';
 import type { FilterOptions, OwnFile } from '../../source/filter.ts';
+import { type BudgetOptions, readBudget } from '../budget-settings.ts';
 import { type ChoosingOptions, filterOptions, givenPaths, namesPaths } from '../choosing.ts';
 import { asTyped, type CommonOptions, type Context, exitCodes } from '../context.ts';
 import { checkHead } from '../head.ts';
@@ -24,7 +25,7 @@ import { report, type Shown, show } from './backup-report.ts';
 import { makeRepository, shell } from './init.ts';
 
 /** Options of the command. */
-export interface BackupCommandOptions extends CommonOptions, ChoosingOptions {
+export interface BackupCommandOptions extends CommonOptions, ChoosingOptions, BudgetOptions {
   readonly set?: string;
   readonly tag?: readonly string[];
   readonly host?: string;
@@ -47,6 +48,7 @@ export async function backup(
     throw unknownSet(options.set, general);
   const settings = readSettings(context, options, set);
   const threads = options.threads === undefined ? settings.threads?.value : parseThreads(options.threads);
+  const budget = readBudget(context, options, settings.config, set);
   const timeMs = options.time === undefined ? undefined : parseTimeOption(options.time);
   const filter = filterOptions(options, set, context.cwd);
   const cwd = utf8ToByteString(context.cwd);
@@ -56,7 +58,7 @@ export async function backup(
       ? gatherRoots(givenPaths(paths, options, set, context.cwd), cwd)
       : { roots: [{ real: stream.stored, stored: stream.stored }], inside: [] };
   if (roots.length === 0) throw nothingGiven();
-  for (const name of ignoredSettings(settings.config, options.set)) {
+  for (const name of ignoredSettings(settings.config)) {
     const message = `this version ignores the setting ${name} of ${settings.configPath}`;
     voice.event({ type: 'warning', code: 'BP_SETTING_IGNORED', message });
     voice.warn(`warning: ${safe(message)}\n`);
@@ -99,6 +101,7 @@ export async function backup(
         app: context.app,
         ...(threads === undefined ? {} : { threads }),
         ...decideOf(context),
+        ...budget,
         signal: context.signal,
       },
       (event) => show(voice, progress, shown, event),

@@ -66,7 +66,7 @@ function encodeOne(src: u32, size: u32, dst: u32, effort: u32): u32 {
   clearTable();
   const fast = encodeBlock(src, size, dst);
   if (fast == 0 || effort == 1) return fast;
-  const high = encodeBlockHigh(src, size, dst, effort);
+  const high = encodeBlockHigh(src, size, dst, effort, fast);
   if (high) return high;
   clearTable();
   return encodeBlock(src, size, dst);

@@ -167,13 +167,13 @@ function choose(length: u32): u32 {
 
 /**
  * Encodes [src, src+length) as one LZ4 block at `dst`; `length` is at most one block (256 KiB), `depth` is how many
- * candidates are looked at for each position. Returns its length, always less than `length`, or 0 if it would not
- * shrink. Writes at most `length` bytes and the slack.
+ * candidates are looked at for each position. Returns its length, always less than `below` (at most `length`), or 0
+ * if there is no such way; then `dst` holds anything. Writes at most `length` bytes and the slack.
  */
-export function encodeBlockHigh(src: u32, length: u32, dst: u32, depth: u32): u32 {
+export function encodeBlockHigh(src: u32, length: u32, dst: u32, depth: u32, below: u32): u32 {
   if (length <= MATCH_START_MARGIN) return 0;
   findMatches(src, length, depth);
-  if (choose(length) >= length) return 0;
+  if (choose(length) >= below) return 0;
   const end = src + length;
   const limit = dst + length - 1;
   let op = dst;
