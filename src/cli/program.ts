@@ -48,6 +48,8 @@ export function buildProgram(context: Context, version: string, done: SetExitCod
     .option('--set <name>', 'a named set of the config file, or a name for these paths')
     .option('--tag <tag>', 'tag of the snapshot; may be given more than once', collect)
     .option('--host <name>', 'host name to record; default: the name of this machine')
+    .option('--read-all', 'read unchanged files too, and tell whose content changed without a trace')
+    .option('--with-atime', 'store access times, too')
     .option('--threads <n>', 'worker threads (BACKPACK_THREADS); default: all cores')
     .action(async (paths: string[], options: CommonOptions) => {
       const { backup } = await import('./commands/backup.ts');
