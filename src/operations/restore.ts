@@ -206,7 +206,11 @@ class RestoreRun {
     };
     this.#workers = Array.from({ length: Math.max(1, threads) }, () =>
       threads > 0
-        ? threadPort(new URL('../pipeline/restore-thread.js', import.meta.url), workerOptions)
+        ? threadPort(
+            new URL('../pipeline/restore-thread.js', import.meta.url),
+            workerOptions,
+            workerOptions.storage.environment,
+          )
         : inlinePort(new RestoreWorker(workerOptions, repository.storage)),
     );
     this.#calls = this.#workers.map(() => 0);

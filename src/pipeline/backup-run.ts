@@ -10,7 +10,6 @@ import { type Extent, hole, zeros } from '../format/extents.ts';
 import { type BuiltPage, type KeptEntry, type NewEntry, PageBuilder } from '../format/page-builder.ts';
 import { type Libc, libc } from '../platform/libc.ts';
 import { Owners } from '../platform/owners.ts';
-import { type Extras, noExtras, readExtras, readExtrasAt } from '../source/extras.ts';
 import { piecesOf } from '../source/holes.ts';
 import { reach } from '../source/reach.ts';
 import {
@@ -22,9 +21,18 @@ import {
   stampOfStat,
 } from '../source/read-file.ts';
 import { type Skip, type SourceItem, type SourceProblem, type SourceRoot, walk } from '../source/walk.ts';
-import { ancestorText, EntryLines, extrasOfLine, extrasText, typeOf } from './entry-line.ts';
+import { EntryLines, typeOf, warningsText, withStamp } from './entry-line.ts';
+import { EntryMaker } from './entry-maker.ts';
 import { joinExtents } from './extent-list.ts';
-import type { FileResult, FileTask, RangesResult, RangesTask } from './jobs.ts';
+import {
+  type FileResult,
+  type FilesResult,
+  type FilesTask,
+  type FileTask,
+  noHash,
+  type RangesResult,
+  type RangesTask,
+} from './jobs.ts';
 import { contentOf, sameEntry } from './kept-entry.ts';
 import type { PackList } from './pack-list.ts';
 import type { ParentCursor } from './parent-cursor.ts';
@@ -66,8 +74,6 @@ export interface BackupCounts {
   unchangedBytes: number;
   /** Entries that are not files. */
   others: number;
-  /** New and changed entries whose extended attributes and flags could not be looked at. */
-  withoutExtras: number;
 }
 
 /** An entry on its way to the pages; results arrive out of order. */
@@ -76,9 +82,12 @@ interface Slot {
   entry: NewEntry | KeptEntry | null | undefined;
 }
 
-/** A file on its way to a worker. */
-interface OpenFile {
-  readonly item: SourceItem;
+/** A file that is with a worker. Thousands are at once: it holds no more than its result needs. */
+interface Waiting {
+  readonly slot: Slot;
+  readonly path: ByteString;
+  readonly real: ByteString;
+  readonly size: number;
   readonly prefix: string;
   /** Its entry in a parent, when lstat shows no change. */
   readonly kept: KeptEntry | NewEntry | undefined;
@@ -88,8 +97,8 @@ interface OpenFile {
 }
 
 interface Batch {
-  tasks: FileTask[];
-  finish: ((result: FileResult) => void)[];
+  readonly files: Waiting[];
+  readonly stamps: bigint[];
   bytes: number;
 }
 
@@ -113,16 +122,16 @@ export class BackupRun {
     unchangedFiles: 0,
     unchangedBytes: 0,
     others: 0,
-    withoutExtras: 0,
   };
   readonly #o: BackupRunOptions;
   readonly #lines: EntryLines;
+  readonly #maker: EntryMaker;
   readonly #libc: Libc | undefined = libc();
   readonly #builder: PageBuilder;
   readonly #slots: Slot[] = [];
   readonly #calls: number[];
   #head = 0;
-  #batch: Batch = { tasks: [], finish: [], bytes: 0 };
+  #batch: Batch = { files: [], stamps: [], bytes: 0 };
   #started = false;
   #failure: unknown;
   #wake: (() => void) | undefined;
@@ -136,7 +145,13 @@ export class BackupRun {
     this.#o = options;
     this.#builder = new PageBuilder(options.pathHash);
     this.#lines = new EntryLines(new Owners(), options.atime === true);
+    this.#maker = new EntryMaker(options.onWarning);
     this.#calls = options.workers.map(() => 0);
+  }
+
+  /** New and changed entries whose extended attributes and flags could not be looked at. */
+  get withoutExtras(): number {
+    return this.#maker.withoutExtras;
   }
 
   /** Walks everything; resolves when all pages have been handed on. */
@@ -199,71 +214,17 @@ export class BackupRun {
         this.counts.unchangedFiles += 1;
         this.counts.unchangedBytes += size;
       }
-      this.#slots.push({ entry: await this.#unchanged(parent, item, type, prefix, head) });
+      this.#slots.push({ entry: await this.#maker.unchanged(parent, item, type, prefix, head) });
       return;
     }
     const kept = parent === undefined ? undefined : await parent.take(item.stored, head);
     if (type !== 'f') {
-      this.#slots.push({ entry: this.#withoutContent(item, type, prefix, kept) });
+      this.#slots.push({ entry: this.#maker.withoutContent(item, type, prefix, kept) });
       return;
     }
     const counter = known ? 'changedFiles' : 'newFiles';
     this.counts[counter] += 1;
-    await this.#file({ item, prefix, kept, counter, trusted });
-  }
-
-  /** The parent's entry; rewritten where something is new that is no change of the file. */
-  async #unchanged(
-    parent: ParentCursor,
-    item: SourceItem,
-    type: string,
-    prefix: string,
-    head: string,
-  ): Promise<KeptEntry | NewEntry> {
-    const hasExtras = parent.hasExtras || this.#libc === undefined;
-    const exact = hasExtras && parent.matches(prefix);
-    if (exact && (type !== 'd' || parent.line!.includes(',"an":1') === item.ancestor))
-      return parent.take(item.stored, prefix);
-    const old = extrasOfLine(parent.line!);
-    const kept = await parent.take(item.stored, head);
-    const extras = hasExtras ? old.text : this.#extras(item, type).text;
-    const line = prefix + extras + ancestorText(item) + old.warnings;
-    const entry = { path: item.stored, prefix: line, ...contentOf(kept) };
-    return sameEntry(kept, entry) ? kept : entry;
-  }
-
-  /** An entry that is no file, or an empty one. */
-  #withoutContent(
-    item: SourceItem,
-    type: string,
-    prefix: string,
-    kept: KeptEntry | NewEntry | undefined,
-  ): KeptEntry | NewEntry {
-    const { text, warnings } = this.#extras(item, type);
-    const line = prefix + text + ancestorText(item) + warningsText(warnings);
-    const entry = { path: item.stored, prefix: line, x: undefined, extents: [] };
-    return kept !== undefined && sameEntry(kept, entry) ? kept : entry;
-  }
-
-  /** Extended attributes and flags of what no worker opens. */
-  #extras(item: SourceItem, type: string): { text: string; warnings: readonly string[] } {
-    const calls = this.#libc;
-    if (calls === undefined) {
-      this.counts.withoutExtras += 1;
-      return { text: '', warnings: [] };
-    }
-    let found: Extras = noExtras;
-    try {
-      // A folder above a root may be named by a link.
-      found = reach(item.ancestor ? `${item.real}/.` : item.real, (path) =>
-        type === 'f' || type === 'd' ? readExtrasAt(calls, path, type === 'd') : readExtras(calls, path),
-      );
-    } catch {
-      // It is gone, and with it what it had.
-    }
-    const warnings = found.incomplete ? ['xattrs'] : [];
-    if (found.incomplete) this.#o.onWarning(item.stored, warnings);
-    return { text: extrasText(found), warnings };
+    await this.#file(item, { prefix, kept, counter, trusted });
   }
 
   #count(type: string, size: number): void {
@@ -300,41 +261,34 @@ export class BackupRun {
     return { parent, known };
   }
 
-  async #file(file: OpenFile): Promise<void> {
-    const { item, prefix, kept } = file;
-    const stamp = stampOfStat(item.stat);
+  async #file(
+    item: SourceItem,
+    parts: Pick<Waiting, 'prefix' | 'kept' | 'counter' | 'trusted'>,
+  ): Promise<void> {
+    const size = Number(item.stat.size);
     const slot: Slot = { entry: undefined };
     this.#slots.push(slot);
-    if (stamp.size === 0) {
-      slot.entry = this.#withoutContent(item, 'f', prefix, kept);
-      if (slot.entry === kept) this.#unchangedAfterAll(file);
+    const file: Waiting = { slot, path: item.stored, real: item.real, size, ...parts };
+    if (size === 0) {
+      slot.entry = this.#maker.withoutContent(item, 'f', file.prefix, file.kept);
+      if (slot.entry === file.kept) this.#unchangedAfterAll(file);
       return;
     }
     if (!this.#started) {
       this.#started = true;
       await this.#o.beforeFirstFile();
     }
-    const task: FileTask = { path: item.real, stored: item.stored, stamp };
-    const finish = (result: FileResult): void => {
-      if (result.error?.context['errno'] === 'EGROWN') {
-        const now = this.#failure === undefined ? this.#stampAgain(task) : undefined;
-        if (now !== undefined) {
-          this.#ranges(task, now, finish, 1);
-          return;
-        }
-      }
-      if (result.error !== undefined) this.#uncount(stamp.size, file.counter);
-      this.#finish(slot, file, result);
-    };
-    if (stamp.size > rangeBytes) return this.#large(task, finish);
-    this.#batch.tasks.push(task);
-    this.#batch.finish.push(finish);
-    this.#batch.bytes += stamp.size + 4 * KiB;
-    if (this.#batch.tasks.length >= batchFiles || this.#batch.bytes >= batchBytes) await this.#flush();
+    if (size > rangeBytes) return this.#large(file, stampOfStat(item.stat));
+    const { mtimeNs, ctimeNs, ino } = item.stat;
+    const batch = this.#batch;
+    batch.files.push(file);
+    batch.stamps.push(item.stat.size, mtimeNs, ctimeNs, ino);
+    batch.bytes += size + 4 * KiB;
+    if (batch.files.length >= batchFiles || batch.bytes >= batchBytes) await this.#flush();
   }
 
   /** A file that was read again only to be sure. */
-  #unchangedAfterAll({ counter }: OpenFile): void {
+  #unchangedAfterAll({ counter }: Waiting): void {
     this.counts[counter] -= 1;
     this.counts.unchangedFiles += 1;
   }
@@ -346,39 +300,56 @@ export class BackupRun {
     this.counts[counter] -= 1;
   }
 
-  #finish(slot: Slot, file: OpenFile, result: FileResult): void {
-    const { item, prefix, kept } = file;
-    if (result.error !== undefined) {
-      const error = BackpackError.fromJSON(result.error);
-      const code = String(error.context['errno'] ?? error.code);
-      this.#o.onProblem({ stored: item.stored, real: item.real, code, message: error.message });
+  #finish(file: Waiting, result: Omit<FileResult, 'extents'>, extents: ArrayLike<number>): void {
+    const { slot, path, real, kept } = file;
+    const { error, stamp, warnings } = result;
+    if (error !== undefined) {
+      if (error.context['errno'] === 'EGROWN' && this.#failure === undefined) {
+        const now = this.#stampAgain(real);
+        if (now !== undefined) {
+          this.#ranges(file, now, undefined, 1);
+          return;
+        }
+      }
+      this.#uncount(file.size, file.counter);
+      const cause = BackpackError.fromJSON(error);
+      const code = String(cause.context['errno'] ?? cause.code);
+      this.#o.onProblem({ stored: path, real, code, message: cause.message });
       slot.entry = null;
       return;
     }
-    if (result.warnings !== undefined) this.#o.onWarning(item.stored, result.warnings);
-    if (result.extras === undefined) this.counts.withoutExtras += 1;
-    const start =
-      result.stamp === undefined
-        ? prefix
-        : this.#lines.head(item, 'f', result.stamp) + this.#lines.rest(item, 'f');
-    const entry = {
-      path: item.stored,
-      prefix: start + (result.extras ?? '') + warningsText(result.warnings ?? []),
+    if (warnings !== undefined) this.#o.onWarning(path, warnings);
+    if (this.#libc === undefined) this.#maker.withoutExtras += 1;
+    const start = stamp === undefined ? file.prefix : withStamp(file.prefix, stamp);
+    const entry: NewEntry = {
+      path,
+      prefix: start + (result.extras ?? '') + warningsText(warnings ?? []),
       x: result.x === '' ? undefined : result.x,
-      extents: this.#extents(result.extents),
+      extents: this.#extents(extents),
     };
     slot.entry = entry;
     if (kept === undefined) return;
     if (sameEntry(kept, entry)) {
       slot.entry = kept;
       this.#unchangedAfterAll(file);
-    } else if (file.trusted && result.stamp === undefined && contentOf(kept).x !== entry.x) {
+    } else if (file.trusted && stamp === undefined && contentOf(kept).x !== entry.x) {
       // Nothing that lstat tells has changed, but the content has: a failing disk, or somebody who set the times back.
-      this.#o.onSilentChange?.(item.stored);
+      this.#o.onSilentChange?.(path);
     }
   }
 
-  #extents(flat: readonly number[]): Extent[] {
+  #finishBatch(files: readonly Waiting[], result: FilesResult): void {
+    const odd = new Map(result.odd);
+    let at = 0;
+    for (const [i, file] of files.entries()) {
+      const x = result.x.slice(16 * i, 16 * i + 16);
+      const next = at + result.counts[i]!;
+      this.#finish(file, { x: x === noHash ? '' : x, ...odd.get(i) }, result.extents.subarray(at, next));
+      at = next;
+    }
+  }
+
+  #extents(flat: ArrayLike<number>): Extent[] {
     const extents: Extent[] = [];
     for (let i = 0; i < flat.length; i += 5) {
       const number = flat[i]!;
@@ -392,27 +363,34 @@ export class BackupRun {
   /** Gives the gathered batch to the worker with the least to do. */
   async #flush(): Promise<void> {
     const batch = this.#batch;
-    if (batch.tasks.length === 0) return;
-    this.#batch = { tasks: [], finish: [], bytes: 0 };
+    const { files } = batch;
+    if (files.length === 0) return;
+    this.#batch = { files: [], stamps: [], bytes: 0 };
     while (Math.min(...this.#calls) >= callsPerWorker) await this.#settle();
     const index = this.#calls.indexOf(Math.min(...this.#calls));
-    this.#call<FileResult[]>(index, 'files', batch.tasks, (results) => {
-      for (const [i, result] of results.entries()) batch.finish[i]!(result);
-    });
+    const task: FilesTask = {
+      paths: files.map((file) => file.real),
+      stored: files.map((file) => file.path),
+      stamps: BigInt64Array.from(batch.stamps, (value) => BigInt.asIntN(64, value)),
+    };
+    this.#call<FilesResult>(index, 'files', task, (result) => this.#finishBatch(files, result));
   }
 
   /** All workers read one large file together. */
-  async #large(file: FileTask, finish: (result: FileResult) => void): Promise<void> {
+  async #large(file: Waiting, stamp: FileStamp): Promise<void> {
     await this.#flush();
     while (Math.max(...this.#calls) > callsPerWorker) await this.#settle();
-    this.#ranges(file, file.stamp, finish, 1);
+    this.#ranges(file, stamp, stamp, 1);
   }
 
-  /** @param found the state that the file was found in now */
-  #ranges(first: FileTask, found: FileStamp, finish: (result: FileResult) => void, reads: number): void {
+  /**
+   * @param found the state that the file was found in now
+   * @param walked the state that its line tells of; undefined: none that can be right
+   */
+  #ranges(waiting: Waiting, found: FileStamp, walked: FileStamp | undefined, reads: number): void {
     const chain = new SharedArrayBuffer(chainBytes(this.#o.hashStateBytes));
-    const { stamp, pieces } = this.#piecesOf(first, found);
-    const file: FileTask = { ...first, stamp };
+    const { stamp, pieces } = this.#piecesOf(waiting.real, found);
+    const file: FileTask = { path: waiting.real, stored: waiting.path, stamp };
     const task: RangesTask = { file, chain, pieces };
     const results: RangesResult[] = [];
     this.#chains.add(chain);
@@ -424,21 +402,22 @@ export class BackupRun {
         const result = joinRanges(results, file);
         const torn = result.warnings?.includes('torn') === true;
         const more = torn && reads < readsMax && stamp.size <= readAgainMax && this.#failure === undefined;
-        const now = more ? this.#stampAgain(file) : undefined;
-        if (now !== undefined) this.#ranges(first, now, finish, reads + 1);
-        else if (result.stamp !== undefined || sameStamp(stamp, first.stamp)) finish(result);
-        else finish({ ...result, stamp });
+        const now = more ? this.#stampAgain(file.path) : undefined;
+        if (now !== undefined) this.#ranges(waiting, now, walked, reads + 1);
+        else if (result.stamp !== undefined || (walked !== undefined && sameStamp(stamp, walked)))
+          this.#finish(waiting, result, result.extents);
+        else this.#finish(waiting, { ...result, stamp }, result.extents);
       });
     });
   }
 
   /** The holes of a sparse file, and the state of the file in which it has them. */
-  #piecesOf(file: FileTask, stamp: FileStamp): Pick<RangesTask, 'pieces'> & { stamp: FileStamp } {
+  #piecesOf(path: ByteString, stamp: FileStamp): Pick<RangesTask, 'pieces'> & { stamp: FileStamp } {
     if (stamp.sparse !== true || this.#libc === undefined) return { stamp };
     let fd = -1;
     try {
-      fd = openSource(file.path);
-      const now = stampOf(fd, file.path);
+      fd = openSource(path);
+      const now = stampOf(fd, path);
       return { stamp: now, pieces: piecesOf(this.#libc, fd, now.size, rangeBytes) };
     } catch {
       // Whoever reads it will meet the same error, and say so.
@@ -449,9 +428,9 @@ export class BackupRun {
   }
 
   /** The state of a file that is to be read once more; undefined when there is nothing to read. */
-  #stampAgain(file: FileTask): FileStamp | undefined {
+  #stampAgain(path: ByteString): FileStamp | undefined {
     try {
-      const stat = reach(file.path, (path) => lstatSync(path, { bigint: true }));
+      const stat = reach(path, (real) => lstatSync(real, { bigint: true }));
       return stat.isFile() && stat.size > 0n ? stampOfStat(stat) : undefined;
     } catch {
       return undefined;
@@ -493,10 +472,6 @@ export class BackupRun {
       this.#head = 0;
     }
   }
-}
-
-function warningsText(warnings: readonly string[]): string {
-  return warnings.length === 0 ? '' : `,"w":${JSON.stringify(warnings)}`;
 }
 
 function joinRanges(results: readonly RangesResult[], file: FileTask): FileResult {

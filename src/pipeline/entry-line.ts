@@ -46,15 +46,12 @@ export class EntryLines {
     this.#atime = atime;
   }
 
-  /**
-   * The line up to what tells of a change.
-   * @param stamp state of the file that was really read, when it is another than the walk saw
-   */
-  head(item: SourceItem, type: string, stamp?: FileStamp): string {
+  /** The line up to what tells of a change. */
+  head(item: SourceItem, type: string): string {
     const { stat } = item;
-    const mtime = formatTime(stamp?.mtimeNs ?? stat.mtimeNs);
-    const ctime = formatTime(stamp?.ctimeNs ?? stat.ctimeNs);
-    const size = type === 'f' ? `,"s":${stamp?.size ?? stat.size}` : '';
+    const mtime = formatTime(stat.mtimeNs);
+    const ctime = formatTime(stat.ctimeNs);
+    const size = type === 'f' ? `,"s":${stat.size}` : '';
     const mode = (Number(stat.mode) & 0o7777).toString(8).padStart(4, '0');
     const links =
       type !== 'd' && stat.nlink > 1n ? `,"hl":"${this.#filesystems.of(stat.dev)}:${stat.ino}"` : '';
@@ -93,6 +90,11 @@ export function extrasText({ xattrs, flags }: Extras): string {
   return (xa.length === 0 ? '' : `,"xa":[${xa.join(',')}]`) + (flags === '' ? '' : `,"fl":"${flags}"`);
 }
 
+/** What went wrong while an entry was read, as it stands in its line. */
+export function warningsText(warnings: readonly string[]): string {
+  return warnings.length === 0 ? '' : `,"w":${JSON.stringify(warnings)}`;
+}
+
 /** The mark of a folder above a root, which comes after the extras. */
 export function ancestorText(item: SourceItem): string {
   return item.ancestor ? ',"an":1' : '';
@@ -115,6 +117,18 @@ export function extrasOfLine(line: string): OldExtras {
     text: (xa === undefined ? '' : `,"xa":${JSON.stringify(xa)}`) + (fl === undefined ? '' : `,"fl":"${fl}"`),
     warnings: w === undefined ? '' : `,"w":${JSON.stringify(w)}`,
   };
+}
+
+/** What {@link withStamp} replaces: no name can hold this text, because quotes in names are escaped. */
+const stamped = /"t":"f","s":\d+,"m":"[-0-9.]+","c":"[-0-9.]+"/;
+
+/** The same line of a file, with the state in which it was really read. */
+export function withStamp(prefix: string, stamp: FileStamp): string {
+  const { size, mtimeNs, ctimeNs } = stamp;
+  return prefix.replace(
+    stamped,
+    () => `"t":"f","s":${size},"m":"${formatTime(mtimeNs)}","c":"${formatTime(ctimeNs)}"`,
+  );
 }
 
 /** Linux: 12 bits at 8, and the bits from 32 on. */
