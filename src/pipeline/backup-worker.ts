@@ -117,7 +117,7 @@ export class BackupWorker {
     let fd = -1;
     try {
       fd = openSource(task.file.path);
-      const before = stampOf(fd, task.file.path);
+      const before = await this.#settled(task.file, fd);
       let end: Omit<FileResult, 'extents'> | undefined;
       for (let range = chain.take(); pieceAt(task, range) !== undefined; range = chain.take()) {
         const done = await this.#range(task, chain, fd, range, before);

@@ -1,49 +1,48 @@
-// Rewrites the files of a folder in place, all the time, so that a reader may see a mixture of two states. Each state
-// proves itself: 8 bytes of seed, and a content that follows from the seed. Ends with its standard input.
+// Rewrites the files of a folder all the time, most in place and page by page, so that a reader may see a mixture of
+// two moments. Ends with its standard input.
 //   node mutator.mjs FOLDER SEED
 import {
   closeSync,
-  ftruncateSync,
   openSync,
   readdirSync,
   renameSync,
+  statSync,
   unlinkSync,
   writeFileSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { dice, stateOf } from './states.mjs';
+import { dice, page, stateOf } from './states.mjs';
 
 const [folder, seed] = process.argv.slice(2);
 const next = dice(Number(seed));
-const names = readdirSync(folder).sort();
+const files = readdirSync(folder)
+  .sort()
+  .map((name) => ({ path: join(folder, name), pages: statSync(join(folder, name)).size / 4096, version: 0 }));
 process.stdin.on('end', () => process.exit(0)).resume();
 process.stdout.write('running\n');
 
 function step() {
-  for (let i = 0; i < 20; i += 1) {
-    const name = names[next(names.length)];
-    const path = join(folder, name);
-    const content = stateOf(
-      next(2 ** 32),
-      name.startsWith('large') ? 9_000_000 + next(500_000) : next(300_000) + 8,
-    );
-    const what = next(10);
+  for (let i = 0; i < 4; i += 1) {
+    const file = files[next(files.length)];
+    file.version += 1;
+    const { path, pages, version } = file;
+    const what = next(12);
     if (what === 0) {
-      writeFileSync(`${path}.new`, content);
+      writeFileSync(`${path}.new`, stateOf(version, pages));
       renameSync(`${path}.new`, path);
     } else if (what === 1) {
+      // Away for a moment, then there again, whole.
+      writeFileSync(`${path}.new`, stateOf(version, pages));
       unlinkSync(path);
-      writeFileSync(path, content);
+      renameSync(`${path}.new`, path);
     } else {
-      // In place and piece by piece: this is what tears.
       const fd = openSync(path, 'r+');
-      for (let at = 0; at < content.length; at += 16_384)
-        writeSync(fd, content, at, Math.min(16_384, content.length - at), at);
-      ftruncateSync(fd, content.length);
+      for (let index = 0; index < pages; index += 1)
+        writeSync(fd, page(version, index), 0, 4096, index * 4096);
       closeSync(fd);
     }
   }
-  setTimeout(step, next(5));
+  setImmediate(step);
 }
 step();

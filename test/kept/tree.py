@@ -229,13 +229,13 @@ CASES = [
     # holes
     ("a hole only", lambda: sparse("hole-only", 1 << 20, [])),
     ("a hole only, small", lambda: sparse("hole-small", 10_000, [])),
-    ("a hole only, large", lambda: sparse("hole-large", 3 << 30, [])),
+    ("a hole only, large", lambda: sparse("hole-large", 512 << 20, [])),
     ("a hole first", lambda: sparse("hole-first", 200_000, [(163_840, noise(36_160, 5))])),
     ("a hole last", lambda: sparse("hole-last", 200_000, [(0, noise(4096, 6))])),
     ("a hole in the middle", lambda: sparse("hole-middle", 12 << 20, [(0, noise(70_000, 7)), (11 << 20, noise(1 << 20, 8))])),
     ("many holes", lambda: sparse("hole-many", 4 << 20, [(i << 14, noise(4096, i)) for i in range(0, 256, 2)])),
     ("a hole and allocated zeros", lambda: sparse("hole-and-zeros", 3 << 20, [(0, b"x")], [(1 << 20, 1 << 20)])),
-    ("data behind holes of gigabytes", lambda: sparse("hole-far", 5 << 29, [(1 << 31, noise(500_000, 9))])),
+    ("data behind a hole of 128 MiB", lambda: sparse("hole-far", 1 << 28, [(1 << 27, noise(500_000, 9))])),
     ("a file with two names and a hole", lambda: hard_of("hole-hard", lambda n: sparse(n, 300_000, [(0, b"x")]))),
     # attributes
     ("an attribute", lambda: attributed("xattr-one", ("user.comment", b"hello"))),
