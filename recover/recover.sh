@@ -796,7 +796,7 @@ files() {
     timed "$T/b/special" >"$T/special"
     while IFS=$TAB read -r t name mode u g m a b; do
       unesc "$name"
-      if [ "$t" = s ]; then continue; fi
+      if [ "$t" = s ]; then say "left out (socket): $name"; worse 3; continue; fi
       if free "$N" && rm -f -- "./$N" && case $t in p) mkfifo "./$N" ;; *) [ -n "$ROOT" ] && mknod "./$N" "$t" "$a" "$b" ;; esac 2>/dev/null; then
         attrs "$mode" "$u" "$g" "$m" "$N"
       else say "left out (device or pipe): $name"; worse 3; fi

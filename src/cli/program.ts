@@ -92,6 +92,9 @@ export function buildProgram(context: Context, version: string, done: SetExitCod
     .argument('<snapshot[:path]>', 'latest, latest~1 (the one before), or the first digits of an id')
     .description('restore a snapshot, or one path in it; every byte is verified')
     .option('--to <dir>', 'target folder, required; what is in it is never overwritten')
+    .option('--numeric-owner', 'set owners by number; default: by name where this system has it')
+    .option('--no-owner', 'set no owners')
+    .option('--no-special', 'leave out setuid, setgid, devices and capabilities')
     .option('--threads <n>', 'worker threads (BACKPACK_THREADS); default: all cores')
     .action(async (wanted: string, options: CommonOptions) => {
       const { restore } = await import('./commands/restore.ts');

@@ -15,23 +15,22 @@ import {
   readdirSync,
   realpathSync,
   renameSync,
-  symlinkSync,
   unlinkSync,
 } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname } from 'node:path';
-import { type ByteString, byteStringToText, fromByteString, utf8ToByteString } from '../base/bytes.ts';
+import { type ByteString, byteStringToText, utf8ToByteString } from '../base/bytes.ts';
 import { BackpackError, isBackpackError, toBackpackError } from '../base/errors.ts';
 import { KiB } from '../base/limits.ts';
 import { PackFinder } from '../container/pack-finder.ts';
 import type { Entry } from '../format/entry-stream.ts';
 import { type Extent, hole, zeros } from '../format/extents.ts';
-import { nameFromJson } from '../format/name-json.ts';
 import { packName, shortId } from '../format/names.ts';
 import { reject } from '../format/reject.ts';
 import { Kernel } from '../kernel/kernel.ts';
 import { chainBytes, RangeChain } from '../pipeline/range-chain.ts';
 import type { LargeResult, RestoreFile, RestoreLarge, RestoreOutcome } from '../pipeline/restore-jobs.ts';
+import { makeSpecial, metadataOf } from '../pipeline/restore-metadata.ts';
 import { partBytes, RestoreWorker, type RestoreWorkerOptions } from '../pipeline/restore-worker.ts';
 import { inlinePort, threadPort, type WorkerPort } from '../pipeline/worker-port.ts';
 import { entriesOf, isBelow } from '../repo/entries.ts';
@@ -44,7 +43,6 @@ import {
   PageReader,
   type SnapshotInfo,
 } from '../repo/snapshots.ts';
-import type { PageEntry } from '../schema/index.ts';
 import { Jail } from '../target/jail.ts';
 import {
   everything,
@@ -52,11 +50,8 @@ import {
   type Metadata,
   type MetadataPolicy,
   setFlags,
-  setLinkMetadata,
   setMetadata,
-  setNodeMetadata,
 } from '../target/metadata.ts';
-import { makeNode } from '../target/special.ts';
 
 /** What to restore and where. */
 export interface RestoreOptions {
@@ -298,16 +293,9 @@ class RestoreRun {
   }
 
   #special(entry: Entry, metadata: Metadata): void {
-    const { path, type, json } = entry;
+    const { path } = entry;
     try {
-      const at = this.#jail.at(path);
-      if (type === 'l') {
-        symlinkSync(fromByteString(nameFromJson(json.l as string)), at);
-        this.#lost(path, setLinkMetadata(at, metadata, this.#policy));
-      } else {
-        makeNode(at, type, json.rd, this.#policy);
-        this.#lost(path, setNodeMetadata(at, metadata, this.#policy));
-      }
+      this.#lost(path, makeSpecial(this.#jail.at(path), entry, metadata, this.#policy));
       this.counts.others += 1;
     } catch (error) {
       this.#missing.add(path);
@@ -553,20 +541,6 @@ class RestoreRun {
       bytesTotal: bytes,
     });
   }
-}
-
-function metadataOf(json: PageEntry): Metadata {
-  return {
-    mode: json.o ?? '0600',
-    mtime: json.m ?? '0.000000000',
-    atime: json.a,
-    uid: json.u,
-    gid: json.g,
-    user: json.un,
-    group: json.gn,
-    xattrs: json.xa?.map(([name, value]) => [nameFromJson(name), value] as const),
-    flags: json.fl,
-  };
 }
 
 /** Makes a folder and those above it. Node's recursive mkdir can loop without end where a mkdir says ENOENT (/proc). */

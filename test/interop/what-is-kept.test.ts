@@ -238,6 +238,29 @@ describe.skipIf(!tools)('what is kept', () => {
     expect(backpack(base, ['backup', 'source']).code).toBe(0);
   });
 
+  it.skipIf(!root)('--no-special and --no-owner leave out what they say, and nothing else', () => {
+    const run = restored('plain', ['--no-special', '--no-owner']);
+    expect(run.code).toBe(3);
+    for (const [path, facts] of differences(before, describeTree(join(base, 'plain/source')))) {
+      const old = before[path]!;
+      if (['0o60000', '0o20000'].includes(old.type)) {
+        expect(facts, path).toEqual(['missing']);
+        continue;
+      }
+      const allowed = ['uid', 'gid'];
+      if ((Number(old.mode) & 0o6000) !== 0) allowed.push('mode');
+      if (old.xattrs['security.capability'] !== undefined) allowed.push('xattrs');
+      expect(
+        facts.filter((fact) => !allowed.includes(fact)),
+        path,
+      ).toEqual([]);
+    }
+    const setuid = describeTree(join(base, 'plain/source'))['owner-setuid'];
+    expect(setuid).toMatchObject({ uid: 0, gid: 0, mode: '0o755', xattrs: {} });
+    expect(restored('numbers', ['--numeric-owner']).code).toBe(0);
+    expect(differences(before, describeTree(join(base, 'numbers/source')))).toEqual(new Map());
+  });
+
   it('recover.js brings back what Node.js alone can, and names the rest', () => {
     const args = [
       join(project, 'recover/recover.js'),
