@@ -81,7 +81,10 @@ export function buildProgram(context: Context, version: string, done: SetExitCod
     });
 
   common(program.command('ls'))
-    .argument('<snapshot[:path]>', 'latest, latest~1 (the one before), or the first digits of an id')
+    .argument(
+      '<snapshot[:path]>',
+      'latest, latest~1 (the one before), @2026-11-01 (what was latest then), or the first digits of an id',
+    )
     .description('list what is in a snapshot')
     .action(async (wanted: string, options: CommonOptions) => {
       const { ls } = await import('./commands/ls.ts');
@@ -89,7 +92,10 @@ export function buildProgram(context: Context, version: string, done: SetExitCod
     });
 
   common(program.command('restore'))
-    .argument('<snapshot[:path]>', 'latest, latest~1 (the one before), or the first digits of an id')
+    .argument(
+      '<snapshot[:path]>',
+      'latest, latest~1 (the one before), @2026-11-01 (what was latest then), or the first digits of an id',
+    )
     .description('restore a snapshot, or one path in it; every byte is verified')
     .option('--to <dir>', 'target folder, required; what is in it is never overwritten')
     .option('--numeric-owner', 'set owners by number; default: by name where this system has it')

@@ -22,6 +22,7 @@ import { dirname } from 'node:path';
 import { type ByteString, byteStringToText, utf8ToByteString } from '../base/bytes.ts';
 import { BackpackError, isBackpackError, toBackpackError } from '../base/errors.ts';
 import { KiB } from '../base/limits.ts';
+import { threadsWithin } from '../base/open-files.ts';
 import { PackFinder } from '../container/pack-finder.ts';
 import type { Entry } from '../format/entry-stream.ts';
 import { type Extent, hole, zeros } from '../format/extents.ts';
@@ -126,7 +127,7 @@ export async function restore(
   const info = findSnapshot(list, options.snapshot);
   const run = new RestoreRun(repository, info, options, emit);
   // The newest snapshot may be one of those that cannot be read: never restore an older one without a word.
-  if (options.snapshot.startsWith('latest')) {
+  if (/^(?:latest|@)/.test(options.snapshot)) {
     for (const { name, error } of list.unreadable) run.problem('', error.with({ object: name }));
   }
   try {
@@ -192,7 +193,7 @@ class RestoreRun {
     this.target = makeTarget(options.target);
     const target = utf8ToByteString(this.target);
     this.#jail = new Jail(target);
-    const threads = options.threads ?? availableParallelism();
+    const threads = threadsWithin(options.threads ?? availableParallelism());
     const workerOptions: RestoreWorkerOptions = {
       storage: repository.spec,
       keyring: repository.keyring.data,

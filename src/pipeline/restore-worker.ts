@@ -34,6 +34,8 @@ export interface RestoreWorkerOptions {
 
 /** Files up to this size are put together in memory; larger ones are restored in parts of about this size. */
 export const partBytes: number = 8 * MiB;
+/** Zeros that are hashed at a time: about a tenth of a second. */
+const zerosPiece: number = 512 * MiB;
 const fileBytes: number = partBytes + 4 * MiB;
 const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
 
@@ -201,24 +203,43 @@ export class RestoreWorker {
     const bytes = kernel.hashStateBytes;
     if (part === 0) kernel.hashInit(this.#state);
     else kernel.bytes.set(chain.state.subarray(0, bytes), this.#state);
-    if (empty) kernel.hashZeros(this.#state, length);
-    else kernel.hashUpdate(this.#state, this.#file, length);
+    if (empty) {
+      if (!(await this.#hashZeros(chain, length))) return 'failed';
+    } else kernel.hashUpdate(this.#state, this.#file, length);
     chain.state.set(kernel.bytes.subarray(this.#state, this.#state + bytes));
     const x = part === task.parts.length - 1 ? kernel.hashHex(this.#state) : undefined;
     chain.pass(part, 0);
     if (!empty) writeAll(fd, kernel.bytes.subarray(this.#file, this.#file + length), start);
-    else if (first!.pack === zeros) this.#writeZeros(fd, start, length);
+    else if (first!.pack === zeros && !(await this.#writeZeros(chain, fd, start, length))) return 'failed';
     return x;
   }
 
+  /** A hole may be as long as a file can be: it is hashed in pieces. @returns false when the file was given up */
+  async #hashZeros(chain: RangeChain, length: number): Promise<boolean> {
+    for (let done = 0; done < length; done += zerosPiece) {
+      if (chain.failed) return false;
+      this.#codec.kernel.hashZeros(this.#state, Math.min(zerosPiece, length - done));
+      await nextTurn();
+    }
+    return true;
+  }
+
   /** Zeros that were allocated in the source are written; holes stay holes, because the file was made long enough. */
-  #writeZeros(fd: number, start: number, length: number): void {
+  async #writeZeros(chain: RangeChain, fd: number, start: number, length: number): Promise<boolean> {
     for (let done = 0; done < length; ) {
+      if (done % (64 * MiB) === 0) await nextTurn();
+      if (chain.failed) return false;
       const piece = this.#zeros.subarray(0, Math.min(this.#zeros.byteLength, length - done));
       writeAll(fd, piece, start + done);
       done += piece.byteLength;
     }
+    return true;
   }
+}
+
+/** Lets what happened meanwhile (a signal) be seen. */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 function startsOf(parts: readonly (readonly Extent[])[]): number[] {

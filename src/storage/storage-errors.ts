@@ -1,5 +1,6 @@
 /** Errors of storages. Codes are tested on `errno`, because Node's names lie in places (EDQUOT, ESTALE). */
 import { BackpackError, isBackpackError } from '../base/errors.ts';
+import { isTooManyFiles, tooManyFiles } from '../base/open-files.ts';
 
 const noSpace = new Set([-28, -122, -27]);
 
@@ -19,6 +20,7 @@ export function fromSystemError(error: unknown, location: string, object: string
   }
   if (e.code === 'ENOENT') return notFound(location, object);
   if (e.code === 'EEXIST') return exists(location, object);
+  if (isTooManyFiles(e)) return tooManyFiles(object, error);
   const denied = e.code === 'EACCES' || e.code === 'EPERM' || e.code === 'EROFS';
   return new BackpackError(
     denied ? 'BP_STORAGE_DENIED' : 'BP_STORAGE_IO',
