@@ -280,7 +280,9 @@ describe.skipIf(!tools)('what is kept', () => {
     for (const [path, facts] of differences(before, describeTree(join(base, 'by-recover/source')))) {
       const old = before[path]!;
       const made = ['0o100000', '0o40000', '0o120000'].includes(old.type);
-      const allowed = made ? ['xattrs', 'flags', ...(old.mtime.endsWith('000') ? [] : ['mtime'])] : ['missing'];
+      const allowed = made
+        ? ['xattrs', 'flags', ...(old.mtime.endsWith('000') ? [] : ['mtime'])]
+        : ['missing'];
       expect(
         facts.filter((fact) => !allowed.includes(fact)),
         path,
