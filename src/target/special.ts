@@ -11,7 +11,7 @@ const types: Readonly<Record<string, { bits: number; what: string; device: boole
 };
 
 /** What an entry's type letter stands for, for people. */
-export function whatOf(type: string): string {
+function whatOf(type: string): string {
   return types[type]?.what ?? `an entry of unknown type ${type}`;
 }
 
