@@ -2039,7 +2039,6 @@ class Restorer {
     this.log = log;
     this.root = !WINDOWS && process.getuid() === 0;
     this.count = { files: 0, bytes: 0, folders: 0, links: 0 };
-    this.micro = 0; // times whose last three digits are lost
     this.firstOf = new Map(); // hl -> the name that was restored first
     this.buffer = null;
     this.target = new Target(dir, (entry, fd, full) => this.meta(entry, fd, full));
@@ -2077,7 +2076,6 @@ class Restorer {
     if (o.xa?.length)
       this.log.left(entry.path, `its ${o.xa.length} extended attributes: this program cannot write them`);
     if (o.fl) this.log.left(entry.path, `its flags ${printable(Buffer.from(o.fl))}: chattr sets them`);
-    if (!o.m.endsWith('000')) this.micro++;
   }
   entry(entry, snapshot) {
     const { type, o, path: p } = entry;
@@ -2290,7 +2288,6 @@ function restore(repo, snapshot, wanted, dir, log) {
     restorer.entry(entry, snapshot);
   }
   restorer.target.finish();
-  if (restorer.micro > 0) log.note(`the times of ${restorer.micro} entries came back in microseconds`);
   for (const { path: p, code } of stream.errors)
     log.note(`${printable(p)}: was not readable at the time of the backup (${printable(Buffer.from(code))})`);
   if (!matched && !log.damaged)
