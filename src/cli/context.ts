@@ -1,5 +1,7 @@
 /** What a command gets from outside: streams, environment, arguments. Only the command line touches `process`. */
 import type { BackpackError } from '../base/errors.ts';
+import type { ProgramEvent } from '../extension/define.ts';
+import type { Extensions } from '../extension/load.ts';
 
 /** A place to write text to. */
 export interface Output {
@@ -17,12 +19,18 @@ export interface Context {
   /** Name and version of the program. */
   readonly app: string;
   readonly signal: AbortSignal;
+  /** What the extensions of the config file added. */
+  extensions?: Extensions;
+  /** Listens to events of the command; true keeps one from being written now. */
+  readonly onEvent?: (event: ProgramEvent) => boolean;
 }
 
 /** Options that every command has. */
 export interface CommonOptions {
   readonly repo?: string;
   readonly key?: string;
+  readonly keyCommand?: string;
+  readonly keyFd?: string;
   readonly config?: string;
   readonly s3Endpoint?: string;
   readonly accessKey?: string;

@@ -5,6 +5,7 @@ import { BackpackError, toBackpackError } from '../base/errors.ts';
 import type { CommonOptions, Context } from './context.ts';
 import { buildProgram, usageError } from './program.ts';
 import { writeError } from './render/output.ts';
+import { Session } from './session.ts';
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string;
@@ -49,12 +50,19 @@ const context: Context = {
   signal: abort.signal,
 };
 
+const session = new Session(context);
 const json: CommonOptions = { json: process.argv.includes('--json') };
 try {
-  const program = buildProgram(context, version, (code) => {
-    process.exitCode ??= code;
+  let exitCode: number | undefined;
+  const program = buildProgram(session.context, version, (code) => {
+    exitCode = code;
   });
+  program.hook('preAction', (_, command) => session.begin(command));
   await program.parseAsync(process.argv);
+  if (exitCode !== undefined) {
+    const ended = await session.end(exitCode);
+    process.exitCode ??= ended;
+  }
 } catch (error) {
   const found = error as { code?: string; exitCode?: number };
   if (typeof found.code === 'string' && found.code.startsWith('commander.')) {
@@ -64,7 +72,9 @@ try {
       writeError(context, json, usageError((error as Error).message, process.argv[2]));
     }
   } else {
-    const code = writeError(context, json, toBackpackError(error));
+    const known = toBackpackError(error);
+    await session.fail(known, typeof process.exitCode === 'number' ? process.exitCode : undefined);
+    const code = writeError(context, json, known);
     process.exitCode ??= code;
   }
 }

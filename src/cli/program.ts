@@ -16,6 +16,8 @@ function common(command: Command): Command {
     .option('--json', 'print typed lines of JSON on stdout, nothing else')
     .option('-q, --quiet', 'print results, problems and errors only')
     .option('-v, --verbose', 'name every problem, however many there are')
+    .addOption(elsewhere('--key-command <command>'))
+    .addOption(elsewhere('--key-fd <n>'))
     .addOption(elsewhere('--s3-endpoint <url>'))
     .addOption(elsewhere('--access-key <file>'))
     .addOption(elsewhere('--tls <file>'))
@@ -26,10 +28,16 @@ function common(command: Command): Command {
     .addOption(elsewhere('--limit-download <rate>'));
 }
 
-/** An option for storages elsewhere: the help of the program explains them once. */
+/** An option for keys or storages elsewhere: the help of the program explains them once. */
 function elsewhere(flags: string): Option {
   return new Option(flags).hideHelp();
 }
+
+const keyHelp = `
+Instead of --key, every command takes:
+  --key-command <cmd>    shell command that prints the key file (BACKPACK_KEY_COMMAND)
+  --key-fd <n>           descriptor to read the key file from
+`;
 
 const elsewhereHelp = `
 Every command that takes --repo also takes, for storages elsewhere:
@@ -147,7 +155,7 @@ export function buildProgram(context: Context, version: string, done: SetExitCod
 
   program.addHelpText(
     'after',
-    `${elsewhereHelp}
+    `${keyHelp}${elsewhereHelp}
 Examples:
   backpack init /mnt/usb/backup
   backpack backup ~/Documents --repo /mnt/usb/backup

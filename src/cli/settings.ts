@@ -4,6 +4,8 @@ import { join, resolve } from 'node:path';
 import { BackpackError, isBackpackError } from '../base/errors.ts';
 import { readKeyBytes } from '../config/key-store.ts';
 import { expandHome, type Folders, loadConfig, type Setting, userFolders } from '../config/load.ts';
+import { limited } from '../extension/hooks.ts';
+import type { Extensions } from '../extension/load.ts';
 import { type KeyFile, parseKeyFile } from '../format/key-file.ts';
 import { shortRepo } from '../format/names.ts';
 import { noRepository, openRepository, type Repository, repositoryIdOf } from '../repo/repository.ts';
@@ -11,6 +13,7 @@ import type { Config, ConfigSet } from '../schema/index.ts';
 import { openStorage, type StorageSpec } from '../storage/open.ts';
 import type { Storage } from '../storage/storage.ts';
 import type { CommonOptions, Context } from './context.ts';
+import { type KeySource, keySource } from './key-source.ts';
 import { storageSpec } from './storage-settings.ts';
 
 /** What was found. */
@@ -19,7 +22,13 @@ export interface Settings {
   readonly config: Config;
   readonly configPath: string;
   readonly location: Setting<string>;
+  /** Its key file, when one is named. */
   readonly key: Setting<string> | undefined;
+  /** Where its key comes from, when that is named and no file. */
+  readonly keyFrom: Setting<KeySource> | undefined;
+  /** What extensions added. */
+  readonly extensions: Extensions | undefined;
+  readonly signal: AbortSignal;
   readonly threads: Setting<number> | undefined;
   /** What opens the storage of the location, here and in worker threads. */
   readonly spec: StorageSpec;
@@ -54,13 +63,20 @@ export function readSettings(context: Context, options: CommonOptions, set?: Con
     origin: 'default' as const,
     source: 'your data folder',
   };
-  const key = pick(options.key, '--key', 'BACKPACK_KEY_FILE', set?.key ?? config.key);
+  const keyFrom = keySource(context, options, config, set, configPath);
+  const key =
+    keyFrom === undefined
+      ? pick(options.key, '--key', 'BACKPACK_KEY_FILE', set?.key ?? config.key)
+      : undefined;
   return {
     folders,
     config,
     configPath,
     location: { ...location, value: absolute(location.value) },
     key: key && { ...key, value: resolve(context.cwd, key.value) },
+    keyFrom,
+    extensions: context.extensions,
+    signal: context.signal,
     threads: threadsOf(context, config, configPath),
     spec: storageSpec(context, options, config, absolute(location.value), folders.cache),
   };
@@ -94,6 +110,7 @@ export function defaultKeyPath(folders: Folders, repo: string): string {
 export interface Opened {
   readonly repository: Repository;
   readonly key: KeyFile;
+  /** Empty when the key is in no file. */
   readonly keyPath: string;
 }
 
@@ -104,6 +121,11 @@ export interface Opened {
 export async function openFrom(settings: Settings): Promise<Opened> {
   const { spec } = settings;
   const storage = await openStorage(spec);
+  const elsewhere = await keyElsewhere(settings, storage);
+  if (elsewhere !== undefined) {
+    const repository = await openRepository(spec, storage, elsewhere);
+    return { repository, key: elsewhere, keyPath: '' };
+  }
   const keyPath = settings.key?.value ?? (await findKey(settings, storage));
   // Without a repository the missing key is not what has to be told.
   if (!existsSync(keyPath) && (await repositoryIdOf(storage)) === undefined)
@@ -111,6 +133,50 @@ export async function openFrom(settings: Settings): Promise<Opened> {
   const key = readKey(keyPath);
   const repository = await openRepository(spec, storage, key);
   return { repository, key, keyPath };
+}
+
+/** The key that is in no file: of a command or descriptor, or of an extension when no key is named at all. */
+async function keyElsewhere(settings: Settings, storage: Storage): Promise<KeyFile | undefined> {
+  const { keyFrom, key, extensions, signal } = settings;
+  if (keyFrom !== undefined) {
+    // Without a repository nobody should be asked for a passphrase.
+    if ((await repositoryIdOf(storage)) === undefined) throw noRepository(storage.location);
+    return parseKeyFrom(await keyFrom.value.read(), keyFrom.value.text);
+  }
+  const providers = key === undefined ? (extensions?.keyProviders ?? []) : [];
+  if (providers.length === 0) return undefined;
+  const repositoryId = await repositoryIdOf(storage);
+  for (const { by, provider } of providers) {
+    const { location } = storage;
+    let bytes: Uint8Array | undefined;
+    try {
+      const ask = async (own: AbortSignal): Promise<Uint8Array | undefined> =>
+        provider({ repositoryId, location, signal: own });
+      bytes = await limited(ask, providerMs, signal);
+    } catch (cause) {
+      signal.throwIfAborted();
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new BackpackError('BP_KEY_PROVIDER', `the extension ${by} could not provide the key: ${why}`, {
+        kind: 'key',
+        cause,
+        hint: 'correct it, or give the key file with --key FILE',
+      });
+    }
+    if (bytes !== undefined) return parseKeyFrom(bytes, `extension ${by}`);
+  }
+  return undefined;
+}
+
+/** Somebody may have to type a passphrase. */
+const providerMs = 120_000;
+
+/** @throws BackpackError E_KEY */
+export function parseKeyFrom(bytes: Uint8Array, from: string): KeyFile {
+  try {
+    return parseKeyFile(Buffer.from(bytes));
+  } catch (error) {
+    throw isBackpackError(error) ? error.with({ tried: from }) : error;
+  }
 }
 
 function readKey(path: string): KeyFile {

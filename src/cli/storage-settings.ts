@@ -34,7 +34,10 @@ export function storageSpec(
   const upload = rate(options.limitUpload, env['BACKPACK_LIMIT_UPLOAD'], config.limits?.uploadRate);
   const download = rate(options.limitDownload, env['BACKPACK_LIMIT_DOWNLOAD'], config.limits?.downloadRate);
   const cached = pick(undefined, 'BACKPACK_CACHE') ?? (config.cache === true ? '1' : undefined);
-  const isS3 = schemeOf(location) === 's3';
+  const scheme = schemeOf(location);
+  const isS3 = scheme === 's3';
+  const { modules, moduleOptions } = context.extensions ?? {};
+  const byExtension = scheme !== undefined && modules !== undefined && scheme in modules;
   return given({
     location,
     accessKeyFile: accessKey && resolve(cwd, accessKey),
@@ -47,6 +50,8 @@ export function storageSpec(
     limits: upload || download ? given({ upload, download }) : undefined,
     cacheFolder: cached === '1' && schemeOf(location) !== undefined ? cacheOf(cache, location) : undefined,
     s3: isS3 ? s3Options(context, options, config) : undefined,
+    modules: byExtension ? modules : undefined,
+    moduleOptions: byExtension ? moduleOptions : undefined,
     environment: isS3 ? awsEnvironment(env) : undefined,
   });
 }

@@ -83,6 +83,16 @@ const known = [
   'exclude',
   'tags',
   'host',
+  'keyCommand',
+  'hooks',
+  'extensions',
+  'command',
+  'onFailure',
+  'module',
+  'options',
+  ...['backup', 'restore', 'prune', 'check'].flatMap((name) =>
+    ['before', 'after', 'failed', 'finally'].map((moment) => `${name}.${moment}`),
+  ),
 ];
 
 function nearest(key: string): string {
@@ -97,7 +107,7 @@ function nearest(key: string): string {
  * @param set name of the set in use; other sets do not matter now
  */
 export function ignoredSettings(config: Config, set?: string): string[] {
-  const names = ['compression', 'retention', 'hooks'].filter((name) => name in config);
+  const names = ['compression', 'retention'].filter((name) => name in config);
   const limits = ['memory', 'readRate', 'writeRate'].filter((name) => name in (config.limits ?? {}));
   const chosen = (set === undefined ? undefined : config.sets?.[set]) ?? {};
   const ofSet = ['exclude', 'compression'].filter((name) => name in chosen);

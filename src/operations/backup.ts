@@ -2,6 +2,7 @@
  * Backup: one snapshot of some paths (SPEC, "Backup"). Any number of clients may run it at once; there are no locks.
  * Nothing is acknowledged before the after-check.
  */
+import type { BigIntStats } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import type { ByteString } from '../base/bytes.ts';
 import { BackpackError } from '../base/errors.ts';
@@ -44,6 +45,8 @@ export interface BackupOptions {
   readonly roots: readonly SourceRoot[];
   /** Files and folders that are never stored (the repository, the key), and why. */
   readonly own: readonly { readonly device: bigint; readonly inode: bigint; readonly reason: string }[];
+  /** Extensions decide what else is left out: a reason, or undefined. Without one, nothing is asked. */
+  readonly decide?: (stored: ByteString, stat: BigIntStats) => string | undefined;
   /** Whether to count the source beside the run, for a progress line that tells how much is left. */
   readonly estimate?: boolean;
   readonly host: string;
@@ -601,10 +604,11 @@ function sameRoots(names: readonly ByteString[]): string {
 }
 
 /** Files are known by device and inode, wherever a path leads to them. */
-function skipOf({ own }: BackupOptions): Skip {
+function skipOf({ own, decide }: BackupOptions): Skip {
   const byInode = new Map(own.map((one) => [one.inode, one]));
-  return (stat) => {
+  const isOwn = (stat: BigIntStats): string | undefined => {
     const found = byInode.get(stat.ino);
     return found !== undefined && found.device === stat.dev ? found.reason : undefined;
   };
+  return decide === undefined ? isOwn : (stat, stored) => isOwn(stat) ?? decide(stored, stat);
 }

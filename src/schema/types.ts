@@ -222,6 +222,23 @@ export interface MovedHead extends Needing {
 /** Records first to first + count - 1 of the old pack are now records newFirst, ... of the new one. */
 export type VLine = readonly ['V', first: number, count: number, pack: ContainerId, newFirst: number];
 
+/** A program that runs at a moment of a command. */
+export interface CommandHook {
+  readonly command: readonly string[];
+  /** Seconds. */
+  readonly timeout?: number;
+  readonly onFailure?: 'abort' | 'warn' | 'ignore';
+}
+
+/** Commands by the name of their hook, as `backup.before`. */
+export type CommandHooks = Readonly<Record<string, readonly CommandHook[]>>;
+
+/** An extension to load. */
+export interface ExtensionConfig {
+  readonly module: string;
+  readonly options?: Readonly<Record<string, unknown>>;
+}
+
 /** A named backup set of the config file. */
 export interface ConfigSet {
   readonly paths: readonly string[];
@@ -230,6 +247,8 @@ export interface ConfigSet {
   readonly host?: string;
   readonly repository?: string;
   readonly key?: string;
+  readonly keyCommand?: readonly string[];
+  readonly hooks?: CommandHooks;
   readonly compression?: 'lz4' | 'none';
 }
 
@@ -238,6 +257,7 @@ export interface Config {
   readonly $schema?: string;
   readonly repository?: string;
   readonly key?: string;
+  readonly keyCommand?: readonly string[];
   /** Access key file for `tcp://` and `tls://`. */
   readonly accessKey?: string;
   readonly cache?: boolean;
@@ -264,5 +284,6 @@ export interface Config {
     readonly timeout?: number;
   };
   readonly retention?: Readonly<Record<string, unknown>>;
-  readonly hooks?: Readonly<Record<string, unknown>>;
+  readonly hooks?: CommandHooks;
+  readonly extensions?: readonly ExtensionConfig[];
 }

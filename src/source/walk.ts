@@ -34,7 +34,7 @@ export interface SourceProblem {
 }
 
 /** Decides what is left out: a reason, or undefined to keep it. */
-export type Skip = (stat: BigIntStats) => string | undefined;
+export type Skip = (stat: BigIntStats, stored: ByteString) => string | undefined;
 
 /** Yields everything below the roots, which must be sorted and must not overlap. */
 export function* walk(roots: readonly SourceRoot[], skip: Skip): Generator<SourceItem | SourceProblem> {
@@ -108,19 +108,21 @@ function* visit(
 
 /** What is at a path. */
 function lookAt(real: ByteString, stored: ByteString, skip: Skip): SourceItem | SourceProblem {
+  let stat: BigIntStats;
+  let link: ByteString | undefined;
   try {
     if (stored.length > pathMax)
       throw Object.assign(new Error('a snapshot has no place for a path this long'), {
         code: 'ENAMETOOLONG',
       });
-    const stat = reach(real, (path) => lstatSync(path, { bigint: true }));
-    const link = stat.isSymbolicLink() ? reach(real, (path) => readlinkSync(path, 'latin1')) : undefined;
-    const reason = skip(stat);
-    if (reason !== undefined) return { real, stored, code: 'skipped', message: reason };
-    return { real, stored, stat, link, ancestor: false };
+    stat = reach(real, (path) => lstatSync(path, { bigint: true }));
+    if (stat.isSymbolicLink()) link = reach(real, (path) => readlinkSync(path, 'latin1'));
   } catch (error) {
     return problem(real, stored, error);
   }
+  const reason = skip(stat, stored);
+  if (reason !== undefined) return { real, stored, code: 'skipped', message: reason };
+  return { real, stored, stat, link, ancestor: false };
 }
 
 /** The names in a folder, in order. */

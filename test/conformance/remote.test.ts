@@ -1,11 +1,11 @@
 /** A storage behind a server keeps the promises of the storage contract, over TCP too, and through two servers. */
 import { describe, it, onTestFinished } from 'vitest';
 import { dial } from '../../src/net/transport.ts';
+import { type StorageFactory, storageConformance } from '../../src/storage/conformance/index.ts';
 import { FsStorage, MemoryStorage, type Storage } from '../../src/storage/index.ts';
 import { RemoteStorage } from '../../src/storage/remote/remote.ts';
 import { makeClient, makeServer } from '../unit/server/rig.ts';
 import { temporaryFolder } from '../unit/support.ts';
-import { type StorageFactory, storageSuite } from './storage-suite.ts';
 
 /** One storage for all repositories of a server, as contract tests need no receipt check. */
 function served(storage: Storage): Awaited<ReturnType<StorageFactory['create']>> {
@@ -43,5 +43,5 @@ describe.each([
   ['through two servers', chain],
   ['tcp, fs', tcp],
 ])('%s', (_name, factory) => {
-  for (const { name, run } of storageSuite) it(name, () => run(factory));
+  storageConformance({ test: it, factory });
 });

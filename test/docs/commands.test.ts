@@ -107,6 +107,9 @@ test('links between documents lead somewhere', () => {
     'docs/architecture.md',
     'docs/errors.md',
     'docs/storage.md',
+    'docs/extensions.md',
+    'extensions/sftp/README.md',
+    'extensions/webhook/README.md',
     'CHANGELOG.md',
     'SECURITY.md',
   ]) {

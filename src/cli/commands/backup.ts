@@ -78,6 +78,7 @@ export async function backup(
         ...(threads === undefined ? {} : { threads }),
         withAtime: options.withAtime === true,
         readAll: options.readAll === true,
+        ...decideOf(context),
         signal: context.signal,
       },
       (event) => show(voice, progress, counts, event),
@@ -145,6 +146,27 @@ function covers(outer: SourceRoot, inner: SourceRoot): boolean {
   return below && stored === inner.stored;
 }
 
+/** What extensions leave out; nothing when none wants to, so that the walk asks nobody. */
+function decideOf({ extensions }: Context): Pick<BackupOptions, 'decide'> {
+  const hook = extensions?.hooks.entry;
+  if (hook === undefined || hook.noop) return {};
+  return {
+    decide: (stored, stat) =>
+      hook.decide({
+        path: byteStringToText(stored),
+        kind: stat.isFile()
+          ? 'file'
+          : stat.isDirectory()
+            ? 'folder'
+            : stat.isSymbolicLink()
+              ? 'link'
+              : 'other',
+        sizeBytes: Number(stat.size),
+        mtimeMs: Number(stat.mtimeMs),
+      }),
+  };
+}
+
 /** The repository and the key file, which are never stored. */
 function ownFiles(location: string, keyPath: string): BackupOptions['own'] {
   const candidates = [
@@ -182,10 +204,13 @@ async function openOrMake(
 }
 
 /** Options that a later command needs to find the same repository and key. */
-function locate({ location, key }: Settings, set: ConfigSet | undefined): string {
+function locate({ location, key, keyFrom }: Settings, set: ConfigSet | undefined): string {
   const repo = location.origin === 'option' || (location.origin === 'file' && set?.repository !== undefined);
   const file = key?.origin === 'option' || (key?.origin === 'file' && set?.key !== undefined);
-  return (repo ? ` --repo ${shell(location.value)}` : '') + (file ? ` --key ${shell(key?.value ?? '')}` : '');
+  const command = keyFrom?.source === '--key-command' ? ` --key-command ${shell(keyFrom.value.text)}` : '';
+  return (
+    (repo ? ` --repo ${shell(location.value)}` : '') + (file ? ` --key ${shell(key?.value ?? '')}` : command)
+  );
 }
 
 function firstRun(context: Context, { repository, keyPath }: Opened): string {

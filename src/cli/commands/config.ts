@@ -11,12 +11,23 @@ export async function configShow(
 ): Promise<number> {
   const voice = new Voice(context, options);
   const settings = readSettings(context, options);
-  const { config, configPath, location, key, threads } = settings;
+  const { config, configPath, location, key, keyFrom, threads } = settings;
   const rows: { key: string; value: unknown; origin: string; source: string }[] = [
     { key: 'repository', ...location },
-    { key: 'key', ...(key ?? { value: null, origin: 'default', source: 'chosen by repository id' }) },
+    keyFrom !== undefined
+      ? { key: keyFrom.source === '--key-fd' ? 'keyFd' : 'keyCommand', ...keyFrom, value: keyFrom.value.text }
+      : { key: 'key', ...(key ?? { value: null, origin: 'default', source: 'chosen by repository id' }) },
     { key: 'limits.threads', ...(threads ?? { value: null, origin: 'default', source: 'one per core' }) },
   ];
+  for (const { module, options: given } of config.extensions ?? []) {
+    // Options of an extension may be secrets (an address that anyone may post to): only their names are shown.
+    const value = given === undefined ? module : { module, options: Object.keys(given) };
+    rows.push({ key: 'extensions', value, origin: 'file', source: configPath });
+  }
+  for (const [name, hooks] of Object.entries(config.hooks ?? {})) {
+    if (!name.startsWith('//'))
+      rows.push({ key: `hooks.${name}`, value: hooks, origin: 'file', source: configPath });
+  }
   for (const [name, set] of Object.entries(config.sets ?? {})) {
     if (name.startsWith('//')) continue;
     for (const [field, value] of Object.entries(set)) {

@@ -13,7 +13,7 @@ import { openStorage } from '../../storage/open.ts';
 import { asTyped, type CommonOptions, type Context } from '../context.ts';
 import { Voice } from '../render/output.ts';
 import { safe } from '../render/text.ts';
-import { defaultKeyPath, readSettings, type Settings } from '../settings.ts';
+import { defaultKeyPath, parseKeyFrom, readSettings, type Settings } from '../settings.ts';
 
 /** Runs the command. @returns the exit code */
 export async function init(
@@ -61,6 +61,15 @@ export async function makeRepository(settings: Settings): Promise<Made> {
   const storage = await openStorage(settings.spec);
   await checkFree(storage);
   const kit = kitSum(kitFiles().at(-1)!.bytes);
+  const { keyFrom } = settings;
+  if (keyFrom !== undefined) {
+    const key = named(parseKeyFrom(await keyFrom.value.read(), keyFrom.value.text));
+    await createRepository(storage, key, systemClock.now());
+    new HeadStore(settings.folders.state).forget(key.repo, storage.location);
+    const { repo, keyid } = key;
+    const keyOption = keyFrom.source === '--key-command' ? ` --key-command ${shell(keyFrom.value.text)}` : '';
+    return { repo, keyid, location, keyPath: keyFrom.value.text, keyOption };
+  }
   const given = settings.key?.value;
   const existing = given !== undefined && existsSync(given) ? readValidKey(given) : undefined;
   const key = existing ?? newKey(kit);
@@ -95,16 +104,16 @@ function newKey(kit: string): Named {
   };
 }
 
+/** A raw key names no repository, so this is its first. */
+function named(key: KeyFile): Named {
+  const repo = key.repo ?? systemRandom.bytes(16).toString('hex');
+  return { ...key, repo, repoIsKnown: key.repo !== undefined };
+}
+
 /** A valid key in an existing file is used; anything else there is left alone. */
 function readValidKey(path: string): Named {
   try {
-    const key = parseKeyFile(readKeyBytes(path));
-    // A raw key names no repository, so this is its first.
-    return {
-      ...key,
-      repo: key.repo ?? systemRandom.bytes(16).toString('hex'),
-      repoIsKnown: key.repo !== undefined,
-    };
+    return named(parseKeyFile(readKeyBytes(path)));
   } catch (error) {
     if (isBackpackError(error) && error.code === 'BP_KEY_MODE' && holdsKey(path)) throw error;
     throw new BackpackError('BP_KEY_NOT_VALID', `${path} exists and is not a key file; it was left alone`, {

@@ -21,9 +21,10 @@ export class Voice {
     this.verbose = options.verbose === true;
   }
 
-  /** One event of --json. */
+  /** One event of --json; hooks hear it in any case. */
   event(value: { readonly type: string; readonly [key: string]: unknown }): void {
-    if (this.json) this.context.stdout.write(`${JSON.stringify(value)}\n`);
+    const held = this.context.onEvent?.(value) === true;
+    if (this.json && !held) this.context.stdout.write(`${JSON.stringify(value)}\n`);
   }
 
   /** A result, for people. */

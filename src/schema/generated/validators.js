@@ -6732,16 +6732,218 @@ return errors === 0;
 }
 
 export const config = validate83;
-const schema218 = {"$schema":"https://json-schema.org/draft/2020-12/schema","$id":"backpack:v1/config","type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"$schema":{"type":"string"},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"accessKey":{"$ref":"#/$defs/file"},"s3":{"$ref":"#/$defs/s3"},"cache":{"type":"boolean"},"compression":{"$ref":"#/$defs/compression"},"sets":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{},"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$":{"$ref":"#/$defs/set"}}},"limits":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"threads":{"type":"integer","minimum":1,"maximum":256},"memory":{"$ref":"#/$defs/bytes"},"readRate":{"$ref":"#/$defs/bytes"},"writeRate":{"$ref":"#/$defs/bytes"},"uploadRate":{"$ref":"#/$defs/bytes"},"downloadRate":{"$ref":"#/$defs/bytes"},"connections":{"type":"integer","minimum":1,"maximum":64},"timeout":{"type":"integer","minimum":1,"maximum":3600}}},"retention":{"type":"object"},"hooks":{"type":"object"}},"$defs":{"location":{"type":"string","minLength":1,"maxLength":4096},"file":{"type":"string","minLength":1,"maxLength":4096},"s3":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"endpoint":{"type":"string","maxLength":1024,"pattern":"^https?://[^/@?#]+/?$"},"region":{"type":"string","pattern":"^[A-Za-z0-9-]{1,64}$"},"addressing":{"enum":["path","virtual"]},"storageClass":{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"},"encryption":{"type":"object","additionalProperties":false,"required":["algorithm"],"properties":{"algorithm":{"enum":["AES256","aws:kms"]},"kmsKeyId":{"type":"string","minLength":1,"maxLength":2048}}},"retention":{"type":"object","additionalProperties":false,"required":["mode","days"],"properties":{"mode":{"enum":["GOVERNANCE","COMPLIANCE"]},"days":{"type":"integer","minimum":1,"maximum":36500}}}}},"compression":{"enum":["lz4","none"]},"bytes":{"if":{"type":"string"},"then":{"type":"string","pattern":"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},"else":{"type":"integer","minimum":1,"maximum":9007199254740991}},"set":{"type":"object","additionalProperties":false,"required":["paths"],"patternProperties":{"^//":{}},"properties":{"paths":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"exclude":{"type":"array","maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"tags":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":1024}},"host":{"type":"string","minLength":1,"maxLength":1024},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"compression":{"$ref":"#/$defs/compression"}}}}};
-const schema222 = {"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"endpoint":{"type":"string","maxLength":1024,"pattern":"^https?://[^/@?#]+/?$"},"region":{"type":"string","pattern":"^[A-Za-z0-9-]{1,64}$"},"addressing":{"enum":["path","virtual"]},"storageClass":{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"},"encryption":{"type":"object","additionalProperties":false,"required":["algorithm"],"properties":{"algorithm":{"enum":["AES256","aws:kms"]},"kmsKeyId":{"type":"string","minLength":1,"maxLength":2048}}},"retention":{"type":"object","additionalProperties":false,"required":["mode","days"],"properties":{"mode":{"enum":["GOVERNANCE","COMPLIANCE"]},"days":{"type":"integer","minimum":1,"maximum":36500}}}}};
-const schema223 = {"enum":["lz4","none"]};
+const schema218 = {"$schema":"https://json-schema.org/draft/2020-12/schema","$id":"backpack:v1/config","type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"$schema":{"type":"string"},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"keyCommand":{"$ref":"#/$defs/command"},"accessKey":{"$ref":"#/$defs/file"},"s3":{"$ref":"#/$defs/s3"},"cache":{"type":"boolean"},"compression":{"$ref":"#/$defs/compression"},"sets":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{},"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$":{"$ref":"#/$defs/set"}}},"limits":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"threads":{"type":"integer","minimum":1,"maximum":256},"memory":{"$ref":"#/$defs/bytes"},"readRate":{"$ref":"#/$defs/bytes"},"writeRate":{"$ref":"#/$defs/bytes"},"uploadRate":{"$ref":"#/$defs/bytes"},"downloadRate":{"$ref":"#/$defs/bytes"},"connections":{"type":"integer","minimum":1,"maximum":64},"timeout":{"type":"integer","minimum":1,"maximum":3600}}},"retention":{"type":"object"},"hooks":{"$ref":"#/$defs/hooks"},"extensions":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["module"],"patternProperties":{"^//":{}},"properties":{"module":{"type":"string","minLength":1,"maxLength":4096},"options":{"type":"object"}}}}},"$defs":{"location":{"type":"string","minLength":1,"maxLength":4096},"file":{"type":"string","minLength":1,"maxLength":4096},"command":{"type":"array","minItems":1,"maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":65535}},"hooks":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{},"^(?:backup|restore|prune|check)\\.(?:before|after|failed|finally)$":{"type":"array","maxItems":64,"items":{"$ref":"#/$defs/commandHook"}}}},"commandHook":{"type":"object","additionalProperties":false,"required":["command"],"patternProperties":{"^//":{}},"properties":{"command":{"$ref":"#/$defs/command"},"timeout":{"type":"integer","minimum":1,"maximum":86400},"onFailure":{"enum":["abort","warn","ignore"]}}},"s3":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"endpoint":{"type":"string","maxLength":1024,"pattern":"^https?://[^/@?#]+/?$"},"region":{"type":"string","pattern":"^[A-Za-z0-9-]{1,64}$"},"addressing":{"enum":["path","virtual"]},"storageClass":{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"},"encryption":{"type":"object","additionalProperties":false,"required":["algorithm"],"properties":{"algorithm":{"enum":["AES256","aws:kms"]},"kmsKeyId":{"type":"string","minLength":1,"maxLength":2048}}},"retention":{"type":"object","additionalProperties":false,"required":["mode","days"],"properties":{"mode":{"enum":["GOVERNANCE","COMPLIANCE"]},"days":{"type":"integer","minimum":1,"maximum":36500}}}}},"compression":{"enum":["lz4","none"]},"bytes":{"if":{"type":"string"},"then":{"type":"string","pattern":"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},"else":{"type":"integer","minimum":1,"maximum":9007199254740991}},"set":{"type":"object","additionalProperties":false,"required":["paths"],"patternProperties":{"^//":{}},"properties":{"paths":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"exclude":{"type":"array","maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"tags":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":1024}},"host":{"type":"string","minLength":1,"maxLength":1024},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"keyCommand":{"$ref":"#/$defs/command"},"hooks":{"$ref":"#/$defs/hooks"},"compression":{"$ref":"#/$defs/compression"}}}}};
+const schema223 = {"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"endpoint":{"type":"string","maxLength":1024,"pattern":"^https?://[^/@?#]+/?$"},"region":{"type":"string","pattern":"^[A-Za-z0-9-]{1,64}$"},"addressing":{"enum":["path","virtual"]},"storageClass":{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"},"encryption":{"type":"object","additionalProperties":false,"required":["algorithm"],"properties":{"algorithm":{"enum":["AES256","aws:kms"]},"kmsKeyId":{"type":"string","minLength":1,"maxLength":2048}}},"retention":{"type":"object","additionalProperties":false,"required":["mode","days"],"properties":{"mode":{"enum":["GOVERNANCE","COMPLIANCE"]},"days":{"type":"integer","minimum":1,"maximum":36500}}}}};
+const schema224 = {"enum":["lz4","none"]};
 const func86 = Object.prototype.hasOwnProperty;
 const pattern96 = new RegExp("^//", "u");
 const pattern98 = new RegExp("^https?://[^/@?#]+/?$", "u");
 const pattern99 = new RegExp("^[A-Za-z0-9-]{1,64}$", "u");
 const pattern100 = new RegExp("^[A-Za-z0-9_.-]{1,64}$", "u");
 const pattern102 = new RegExp("^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", "u");
-const pattern107 = new RegExp("^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$", "u");
+const pattern112 = new RegExp("^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$", "u");
+const schema225 = {"type":"object","additionalProperties":false,"required":["paths"],"patternProperties":{"^//":{}},"properties":{"paths":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"exclude":{"type":"array","maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"tags":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":1024}},"host":{"type":"string","minLength":1,"maxLength":1024},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"keyCommand":{"$ref":"#/$defs/command"},"hooks":{"$ref":"#/$defs/hooks"},"compression":{"$ref":"#/$defs/compression"}}};
+const pattern107 = new RegExp("^(?:backup|restore|prune|check)\\.(?:before|after|failed|finally)$", "u");
+const schema230 = {"type":"object","additionalProperties":false,"required":["command"],"patternProperties":{"^//":{}},"properties":{"command":{"$ref":"#/$defs/command"},"timeout":{"type":"integer","minimum":1,"maximum":86400},"onFailure":{"enum":["abort","warn","ignore"]}}};
+
+function validate86(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+let vErrors = null;
+let errors = 0;
+if(errors === 0){
+if(data && typeof data == "object" && !Array.isArray(data)){
+let missing0;
+if((data.command === undefined) && (missing0 = "command")){
+validate86.errors = [{instancePath,keyword:"required",params:{missingProperty: missing0},message:"must have required property '"+missing0+"'"}];
+return false;
+}
+else {
+const _errs1 = errors;
+for(const key0 in data){
+if(!((((key0 === "command") || (key0 === "timeout")) || (key0 === "onFailure")) || (pattern96.test(key0)))){
+validate86.errors = [{instancePath,keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"}];
+return false;
+break;
+}
+}
+if(_errs1 === errors){
+if(data.command !== undefined){
+let data0 = data.command;
+const _errs2 = errors;
+const _errs3 = errors;
+if(errors === _errs3){
+if(Array.isArray(data0)){
+if(data0.length > 1024){
+validate86.errors = [{instancePath:instancePath+"/command",keyword:"maxItems",params:{limit: 1024},message:"must NOT have more than 1024 items"}];
+return false;
+}
+else {
+if(data0.length < 1){
+validate86.errors = [{instancePath:instancePath+"/command",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"}];
+return false;
+}
+else {
+var valid2 = true;
+const len0 = data0.length;
+for(let i0=0; i0<len0; i0++){
+let data1 = data0[i0];
+const _errs5 = errors;
+if(errors === _errs5){
+if(typeof data1 === "string"){
+if(func1(data1) > 65535){
+validate86.errors = [{instancePath:instancePath+"/command/" + i0,keyword:"maxLength",params:{limit: 65535},message:"must NOT have more than 65535 characters"}];
+return false;
+}
+else {
+if(func1(data1) < 1){
+validate86.errors = [{instancePath:instancePath+"/command/" + i0,keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
+return false;
+}
+}
+}
+else {
+validate86.errors = [{instancePath:instancePath+"/command/" + i0,keyword:"type",params:{type: "string"},message:"must be string"}];
+return false;
+}
+}
+var valid2 = _errs5 === errors;
+if(!valid2){
+break;
+}
+}
+}
+}
+}
+else {
+validate86.errors = [{instancePath:instancePath+"/command",keyword:"type",params:{type: "array"},message:"must be array"}];
+return false;
+}
+}
+var valid0 = _errs2 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.timeout !== undefined){
+let data2 = data.timeout;
+const _errs7 = errors;
+if(!(((typeof data2 == "number") && (!(data2 % 1) && !isNaN(data2))) && (isFinite(data2)))){
+validate86.errors = [{instancePath:instancePath+"/timeout",keyword:"type",params:{type: "integer"},message:"must be integer"}];
+return false;
+}
+if(errors === _errs7){
+if((typeof data2 == "number") && (isFinite(data2))){
+if(data2 > 86400 || isNaN(data2)){
+validate86.errors = [{instancePath:instancePath+"/timeout",keyword:"maximum",params:{comparison: "<=", limit: 86400},message:"must be <= 86400"}];
+return false;
+}
+else {
+if(data2 < 1 || isNaN(data2)){
+validate86.errors = [{instancePath:instancePath+"/timeout",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"}];
+return false;
+}
+}
+}
+}
+var valid0 = _errs7 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.onFailure !== undefined){
+let data3 = data.onFailure;
+const _errs9 = errors;
+if(!(((data3 === "abort") || (data3 === "warn")) || (data3 === "ignore"))){
+validate86.errors = [{instancePath:instancePath+"/onFailure",keyword:"enum",params:{allowedValues: schema230.properties.onFailure.enum},message:"must be equal to one of the allowed values"}];
+return false;
+}
+var valid0 = _errs9 === errors;
+}
+else {
+var valid0 = true;
+}
+}
+}
+}
+}
+}
+else {
+validate86.errors = [{instancePath,keyword:"type",params:{type: "object"},message:"must be object"}];
+return false;
+}
+}
+validate86.errors = vErrors;
+return errors === 0;
+}
+
+
+function validate85(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
+let vErrors = null;
+let errors = 0;
+if(errors === 0){
+if(data && typeof data == "object" && !Array.isArray(data)){
+const _errs1 = errors;
+for(const key0 in data){
+if(!((pattern96.test(key0)) || (pattern107.test(key0)))){
+validate85.errors = [{instancePath,keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"}];
+return false;
+break;
+}
+}
+if(_errs1 === errors){
+var valid0 = true;
+if(valid0){
+var valid0 = true;
+for(const key2 in data){
+if(pattern107.test(key2)){
+let data0 = data[key2];
+const _errs2 = errors;
+if(errors === _errs2){
+if(Array.isArray(data0)){
+if(data0.length > 64){
+validate85.errors = [{instancePath:instancePath+"/" + key2.replace(/~/g, "~0").replace(/\//g, "~1"),keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"}];
+return false;
+}
+else {
+var valid1 = true;
+const len0 = data0.length;
+for(let i0=0; i0<len0; i0++){
+const _errs4 = errors;
+if(!(validate86(data0[i0], {instancePath:instancePath+"/" + key2.replace(/~/g, "~0").replace(/\//g, "~1")+"/" + i0,parentData:data0,parentDataProperty:i0,rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate86.errors : vErrors.concat(validate86.errors);
+errors = vErrors.length;
+}
+var valid1 = _errs4 === errors;
+if(!valid1){
+break;
+}
+}
+}
+}
+else {
+validate85.errors = [{instancePath:instancePath+"/" + key2.replace(/~/g, "~0").replace(/\//g, "~1"),keyword:"type",params:{type: "array"},message:"must be array"}];
+return false;
+}
+}
+var valid0 = _errs2 === errors;
+if(!valid0){
+break;
+}
+}
+}
+}
+}
+}
+else {
+validate85.errors = [{instancePath,keyword:"type",params:{type: "object"},message:"must be object"}];
+return false;
+}
+}
+validate85.errors = vErrors;
+return errors === 0;
+}
+
 
 function validate84(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -6756,7 +6958,7 @@ return false;
 else {
 const _errs1 = errors;
 for(const key0 in data){
-if(!((((((((key0 === "paths") || (key0 === "exclude")) || (key0 === "tags")) || (key0 === "host")) || (key0 === "repository")) || (key0 === "key")) || (key0 === "compression")) || (pattern96.test(key0)))){
+if(!((func86.call(schema225.properties, key0)) || (pattern96.test(key0)))){
 validate84.errors = [{instancePath,keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"}];
 return false;
 break;
@@ -7005,17 +7207,89 @@ else {
 var valid0 = true;
 }
 if(valid0){
-if(data.compression !== undefined){
-let data9 = data.compression;
+if(data.keyCommand !== undefined){
+let data9 = data.keyCommand;
 const _errs22 = errors;
-if(!((data9 === "lz4") || (data9 === "none"))){
-validate84.errors = [{instancePath:instancePath+"/compression",keyword:"enum",params:{allowedValues: schema223.enum},message:"must be equal to one of the allowed values"}];
+const _errs23 = errors;
+if(errors === _errs23){
+if(Array.isArray(data9)){
+if(data9.length > 1024){
+validate84.errors = [{instancePath:instancePath+"/keyCommand",keyword:"maxItems",params:{limit: 1024},message:"must NOT have more than 1024 items"}];
 return false;
+}
+else {
+if(data9.length < 1){
+validate84.errors = [{instancePath:instancePath+"/keyCommand",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"}];
+return false;
+}
+else {
+var valid7 = true;
+const len3 = data9.length;
+for(let i3=0; i3<len3; i3++){
+let data10 = data9[i3];
+const _errs25 = errors;
+if(errors === _errs25){
+if(typeof data10 === "string"){
+if(func1(data10) > 65535){
+validate84.errors = [{instancePath:instancePath+"/keyCommand/" + i3,keyword:"maxLength",params:{limit: 65535},message:"must NOT have more than 65535 characters"}];
+return false;
+}
+else {
+if(func1(data10) < 1){
+validate84.errors = [{instancePath:instancePath+"/keyCommand/" + i3,keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
+return false;
+}
+}
+}
+else {
+validate84.errors = [{instancePath:instancePath+"/keyCommand/" + i3,keyword:"type",params:{type: "string"},message:"must be string"}];
+return false;
+}
+}
+var valid7 = _errs25 === errors;
+if(!valid7){
+break;
+}
+}
+}
+}
+}
+else {
+validate84.errors = [{instancePath:instancePath+"/keyCommand",keyword:"type",params:{type: "array"},message:"must be array"}];
+return false;
+}
 }
 var valid0 = _errs22 === errors;
 }
 else {
 var valid0 = true;
+}
+if(valid0){
+if(data.hooks !== undefined){
+const _errs27 = errors;
+if(!(validate85(data.hooks, {instancePath:instancePath+"/hooks",parentData:data,parentDataProperty:"hooks",rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate85.errors : vErrors.concat(validate85.errors);
+errors = vErrors.length;
+}
+var valid0 = _errs27 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.compression !== undefined){
+let data12 = data.compression;
+const _errs28 = errors;
+if(!((data12 === "lz4") || (data12 === "none"))){
+validate84.errors = [{instancePath:instancePath+"/compression",keyword:"enum",params:{allowedValues: schema224.enum},message:"must be equal to one of the allowed values"}];
+return false;
+}
+var valid0 = _errs28 === errors;
+}
+else {
+var valid0 = true;
+}
+}
 }
 }
 }
@@ -7119,18 +7393,76 @@ else {
 var valid0 = true;
 }
 if(valid0){
-if(data.accessKey !== undefined){
-let data3 = data.accessKey;
+if(data.keyCommand !== undefined){
+let data3 = data.keyCommand;
 const _errs10 = errors;
 const _errs11 = errors;
 if(errors === _errs11){
-if(typeof data3 === "string"){
-if(func1(data3) > 4096){
+if(Array.isArray(data3)){
+if(data3.length > 1024){
+validate83.errors = [{instancePath:instancePath+"/keyCommand",keyword:"maxItems",params:{limit: 1024},message:"must NOT have more than 1024 items"}];
+return false;
+}
+else {
+if(data3.length < 1){
+validate83.errors = [{instancePath:instancePath+"/keyCommand",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"}];
+return false;
+}
+else {
+var valid4 = true;
+const len0 = data3.length;
+for(let i0=0; i0<len0; i0++){
+let data4 = data3[i0];
+const _errs13 = errors;
+if(errors === _errs13){
+if(typeof data4 === "string"){
+if(func1(data4) > 65535){
+validate83.errors = [{instancePath:instancePath+"/keyCommand/" + i0,keyword:"maxLength",params:{limit: 65535},message:"must NOT have more than 65535 characters"}];
+return false;
+}
+else {
+if(func1(data4) < 1){
+validate83.errors = [{instancePath:instancePath+"/keyCommand/" + i0,keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
+return false;
+}
+}
+}
+else {
+validate83.errors = [{instancePath:instancePath+"/keyCommand/" + i0,keyword:"type",params:{type: "string"},message:"must be string"}];
+return false;
+}
+}
+var valid4 = _errs13 === errors;
+if(!valid4){
+break;
+}
+}
+}
+}
+}
+else {
+validate83.errors = [{instancePath:instancePath+"/keyCommand",keyword:"type",params:{type: "array"},message:"must be array"}];
+return false;
+}
+}
+var valid0 = _errs10 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.accessKey !== undefined){
+let data5 = data.accessKey;
+const _errs15 = errors;
+const _errs16 = errors;
+if(errors === _errs16){
+if(typeof data5 === "string"){
+if(func1(data5) > 4096){
 validate83.errors = [{instancePath:instancePath+"/accessKey",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"}];
 return false;
 }
 else {
-if(func1(data3) < 1){
+if(func1(data5) < 1){
 validate83.errors = [{instancePath:instancePath+"/accessKey",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
 return false;
 }
@@ -7141,38 +7473,38 @@ validate83.errors = [{instancePath:instancePath+"/accessKey",keyword:"type",para
 return false;
 }
 }
-var valid0 = _errs10 === errors;
+var valid0 = _errs15 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.s3 !== undefined){
-let data4 = data.s3;
-const _errs13 = errors;
-const _errs14 = errors;
-if(errors === _errs14){
-if(data4 && typeof data4 == "object" && !Array.isArray(data4)){
-const _errs16 = errors;
-for(const key1 in data4){
+let data6 = data.s3;
+const _errs18 = errors;
+const _errs19 = errors;
+if(errors === _errs19){
+if(data6 && typeof data6 == "object" && !Array.isArray(data6)){
+const _errs21 = errors;
+for(const key1 in data6){
 if(!(((((((key1 === "endpoint") || (key1 === "region")) || (key1 === "addressing")) || (key1 === "storageClass")) || (key1 === "encryption")) || (key1 === "retention")) || (pattern96.test(key1)))){
 validate83.errors = [{instancePath:instancePath+"/s3",keyword:"additionalProperties",params:{additionalProperty: key1},message:"must NOT have additional properties"}];
 return false;
 break;
 }
 }
-if(_errs16 === errors){
-if(data4.endpoint !== undefined){
-let data5 = data4.endpoint;
-const _errs17 = errors;
-if(errors === _errs17){
-if(typeof data5 === "string"){
-if(func1(data5) > 1024){
+if(_errs21 === errors){
+if(data6.endpoint !== undefined){
+let data7 = data6.endpoint;
+const _errs22 = errors;
+if(errors === _errs22){
+if(typeof data7 === "string"){
+if(func1(data7) > 1024){
 validate83.errors = [{instancePath:instancePath+"/s3/endpoint",keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"}];
 return false;
 }
 else {
-if(!pattern98.test(data5)){
+if(!pattern98.test(data7)){
 validate83.errors = [{instancePath:instancePath+"/s3/endpoint",keyword:"pattern",params:{pattern: "^https?://[^/@?#]+/?$"},message:"must match pattern \""+"^https?://[^/@?#]+/?$"+"\""}];
 return false;
 }
@@ -7183,18 +7515,18 @@ validate83.errors = [{instancePath:instancePath+"/s3/endpoint",keyword:"type",pa
 return false;
 }
 }
-var valid5 = _errs17 === errors;
+var valid7 = _errs22 === errors;
 }
 else {
-var valid5 = true;
+var valid7 = true;
 }
-if(valid5){
-if(data4.region !== undefined){
-let data6 = data4.region;
-const _errs19 = errors;
-if(errors === _errs19){
-if(typeof data6 === "string"){
-if(!pattern99.test(data6)){
+if(valid7){
+if(data6.region !== undefined){
+let data8 = data6.region;
+const _errs24 = errors;
+if(errors === _errs24){
+if(typeof data8 === "string"){
+if(!pattern99.test(data8)){
 validate83.errors = [{instancePath:instancePath+"/s3/region",keyword:"pattern",params:{pattern: "^[A-Za-z0-9-]{1,64}$"},message:"must match pattern \""+"^[A-Za-z0-9-]{1,64}$"+"\""}];
 return false;
 }
@@ -7204,31 +7536,31 @@ validate83.errors = [{instancePath:instancePath+"/s3/region",keyword:"type",para
 return false;
 }
 }
-var valid5 = _errs19 === errors;
+var valid7 = _errs24 === errors;
 }
 else {
-var valid5 = true;
+var valid7 = true;
 }
-if(valid5){
-if(data4.addressing !== undefined){
-let data7 = data4.addressing;
-const _errs21 = errors;
-if(!((data7 === "path") || (data7 === "virtual"))){
-validate83.errors = [{instancePath:instancePath+"/s3/addressing",keyword:"enum",params:{allowedValues: schema222.properties.addressing.enum},message:"must be equal to one of the allowed values"}];
+if(valid7){
+if(data6.addressing !== undefined){
+let data9 = data6.addressing;
+const _errs26 = errors;
+if(!((data9 === "path") || (data9 === "virtual"))){
+validate83.errors = [{instancePath:instancePath+"/s3/addressing",keyword:"enum",params:{allowedValues: schema223.properties.addressing.enum},message:"must be equal to one of the allowed values"}];
 return false;
 }
-var valid5 = _errs21 === errors;
+var valid7 = _errs26 === errors;
 }
 else {
-var valid5 = true;
+var valid7 = true;
 }
-if(valid5){
-if(data4.storageClass !== undefined){
-let data8 = data4.storageClass;
-const _errs22 = errors;
-if(errors === _errs22){
-if(typeof data8 === "string"){
-if(!pattern100.test(data8)){
+if(valid7){
+if(data6.storageClass !== undefined){
+let data10 = data6.storageClass;
+const _errs27 = errors;
+if(errors === _errs27){
+if(typeof data10 === "string"){
+if(!pattern100.test(data10)){
 validate83.errors = [{instancePath:instancePath+"/s3/storageClass",keyword:"pattern",params:{pattern: "^[A-Za-z0-9_.-]{1,64}$"},message:"must match pattern \""+"^[A-Za-z0-9_.-]{1,64}$"+"\""}];
 return false;
 }
@@ -7238,56 +7570,56 @@ validate83.errors = [{instancePath:instancePath+"/s3/storageClass",keyword:"type
 return false;
 }
 }
-var valid5 = _errs22 === errors;
+var valid7 = _errs27 === errors;
 }
 else {
-var valid5 = true;
+var valid7 = true;
 }
-if(valid5){
-if(data4.encryption !== undefined){
-let data9 = data4.encryption;
-const _errs24 = errors;
-if(errors === _errs24){
-if(data9 && typeof data9 == "object" && !Array.isArray(data9)){
+if(valid7){
+if(data6.encryption !== undefined){
+let data11 = data6.encryption;
+const _errs29 = errors;
+if(errors === _errs29){
+if(data11 && typeof data11 == "object" && !Array.isArray(data11)){
 let missing0;
-if((data9.algorithm === undefined) && (missing0 = "algorithm")){
+if((data11.algorithm === undefined) && (missing0 = "algorithm")){
 validate83.errors = [{instancePath:instancePath+"/s3/encryption",keyword:"required",params:{missingProperty: missing0},message:"must have required property '"+missing0+"'"}];
 return false;
 }
 else {
-const _errs26 = errors;
-for(const key2 in data9){
+const _errs31 = errors;
+for(const key2 in data11){
 if(!((key2 === "algorithm") || (key2 === "kmsKeyId"))){
 validate83.errors = [{instancePath:instancePath+"/s3/encryption",keyword:"additionalProperties",params:{additionalProperty: key2},message:"must NOT have additional properties"}];
 return false;
 break;
 }
 }
-if(_errs26 === errors){
-if(data9.algorithm !== undefined){
-let data10 = data9.algorithm;
-const _errs27 = errors;
-if(!((data10 === "AES256") || (data10 === "aws:kms"))){
-validate83.errors = [{instancePath:instancePath+"/s3/encryption/algorithm",keyword:"enum",params:{allowedValues: schema222.properties.encryption.properties.algorithm.enum},message:"must be equal to one of the allowed values"}];
+if(_errs31 === errors){
+if(data11.algorithm !== undefined){
+let data12 = data11.algorithm;
+const _errs32 = errors;
+if(!((data12 === "AES256") || (data12 === "aws:kms"))){
+validate83.errors = [{instancePath:instancePath+"/s3/encryption/algorithm",keyword:"enum",params:{allowedValues: schema223.properties.encryption.properties.algorithm.enum},message:"must be equal to one of the allowed values"}];
 return false;
 }
-var valid6 = _errs27 === errors;
+var valid8 = _errs32 === errors;
 }
 else {
-var valid6 = true;
+var valid8 = true;
 }
-if(valid6){
-if(data9.kmsKeyId !== undefined){
-let data11 = data9.kmsKeyId;
-const _errs28 = errors;
-if(errors === _errs28){
-if(typeof data11 === "string"){
-if(func1(data11) > 2048){
+if(valid8){
+if(data11.kmsKeyId !== undefined){
+let data13 = data11.kmsKeyId;
+const _errs33 = errors;
+if(errors === _errs33){
+if(typeof data13 === "string"){
+if(func1(data13) > 2048){
 validate83.errors = [{instancePath:instancePath+"/s3/encryption/kmsKeyId",keyword:"maxLength",params:{limit: 2048},message:"must NOT have more than 2048 characters"}];
 return false;
 }
 else {
-if(func1(data11) < 1){
+if(func1(data13) < 1){
 validate83.errors = [{instancePath:instancePath+"/s3/encryption/kmsKeyId",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
 return false;
 }
@@ -7298,10 +7630,10 @@ validate83.errors = [{instancePath:instancePath+"/s3/encryption/kmsKeyId",keywor
 return false;
 }
 }
-var valid6 = _errs28 === errors;
+var valid8 = _errs33 === errors;
 }
 else {
-var valid6 = true;
+var valid8 = true;
 }
 }
 }
@@ -7312,70 +7644,70 @@ validate83.errors = [{instancePath:instancePath+"/s3/encryption",keyword:"type",
 return false;
 }
 }
-var valid5 = _errs24 === errors;
+var valid7 = _errs29 === errors;
 }
 else {
-var valid5 = true;
+var valid7 = true;
 }
-if(valid5){
-if(data4.retention !== undefined){
-let data12 = data4.retention;
-const _errs30 = errors;
-if(errors === _errs30){
-if(data12 && typeof data12 == "object" && !Array.isArray(data12)){
+if(valid7){
+if(data6.retention !== undefined){
+let data14 = data6.retention;
+const _errs35 = errors;
+if(errors === _errs35){
+if(data14 && typeof data14 == "object" && !Array.isArray(data14)){
 let missing1;
-if(((data12.mode === undefined) && (missing1 = "mode")) || ((data12.days === undefined) && (missing1 = "days"))){
+if(((data14.mode === undefined) && (missing1 = "mode")) || ((data14.days === undefined) && (missing1 = "days"))){
 validate83.errors = [{instancePath:instancePath+"/s3/retention",keyword:"required",params:{missingProperty: missing1},message:"must have required property '"+missing1+"'"}];
 return false;
 }
 else {
-const _errs32 = errors;
-for(const key3 in data12){
+const _errs37 = errors;
+for(const key3 in data14){
 if(!((key3 === "mode") || (key3 === "days"))){
 validate83.errors = [{instancePath:instancePath+"/s3/retention",keyword:"additionalProperties",params:{additionalProperty: key3},message:"must NOT have additional properties"}];
 return false;
 break;
 }
 }
-if(_errs32 === errors){
-if(data12.mode !== undefined){
-let data13 = data12.mode;
-const _errs33 = errors;
-if(!((data13 === "GOVERNANCE") || (data13 === "COMPLIANCE"))){
-validate83.errors = [{instancePath:instancePath+"/s3/retention/mode",keyword:"enum",params:{allowedValues: schema222.properties.retention.properties.mode.enum},message:"must be equal to one of the allowed values"}];
+if(_errs37 === errors){
+if(data14.mode !== undefined){
+let data15 = data14.mode;
+const _errs38 = errors;
+if(!((data15 === "GOVERNANCE") || (data15 === "COMPLIANCE"))){
+validate83.errors = [{instancePath:instancePath+"/s3/retention/mode",keyword:"enum",params:{allowedValues: schema223.properties.retention.properties.mode.enum},message:"must be equal to one of the allowed values"}];
 return false;
 }
-var valid7 = _errs33 === errors;
+var valid9 = _errs38 === errors;
 }
 else {
-var valid7 = true;
+var valid9 = true;
 }
-if(valid7){
-if(data12.days !== undefined){
-let data14 = data12.days;
-const _errs34 = errors;
-if(!(((typeof data14 == "number") && (!(data14 % 1) && !isNaN(data14))) && (isFinite(data14)))){
+if(valid9){
+if(data14.days !== undefined){
+let data16 = data14.days;
+const _errs39 = errors;
+if(!(((typeof data16 == "number") && (!(data16 % 1) && !isNaN(data16))) && (isFinite(data16)))){
 validate83.errors = [{instancePath:instancePath+"/s3/retention/days",keyword:"type",params:{type: "integer"},message:"must be integer"}];
 return false;
 }
-if(errors === _errs34){
-if((typeof data14 == "number") && (isFinite(data14))){
-if(data14 > 36500 || isNaN(data14)){
+if(errors === _errs39){
+if((typeof data16 == "number") && (isFinite(data16))){
+if(data16 > 36500 || isNaN(data16)){
 validate83.errors = [{instancePath:instancePath+"/s3/retention/days",keyword:"maximum",params:{comparison: "<=", limit: 36500},message:"must be <= 36500"}];
 return false;
 }
 else {
-if(data14 < 1 || isNaN(data14)){
+if(data16 < 1 || isNaN(data16)){
 validate83.errors = [{instancePath:instancePath+"/s3/retention/days",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"}];
 return false;
 }
 }
 }
 }
-var valid7 = _errs34 === errors;
+var valid9 = _errs39 === errors;
 }
 else {
-var valid7 = true;
+var valid9 = true;
 }
 }
 }
@@ -7386,10 +7718,10 @@ validate83.errors = [{instancePath:instancePath+"/s3/retention",keyword:"type",p
 return false;
 }
 }
-var valid5 = _errs30 === errors;
+var valid7 = _errs35 === errors;
 }
 else {
-var valid5 = true;
+var valid7 = true;
 }
 }
 }
@@ -7403,63 +7735,63 @@ validate83.errors = [{instancePath:instancePath+"/s3",keyword:"type",params:{typ
 return false;
 }
 }
-var valid0 = _errs13 === errors;
+var valid0 = _errs18 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.cache !== undefined){
-const _errs36 = errors;
+const _errs41 = errors;
 if(typeof data.cache !== "boolean"){
 validate83.errors = [{instancePath:instancePath+"/cache",keyword:"type",params:{type: "boolean"},message:"must be boolean"}];
 return false;
 }
-var valid0 = _errs36 === errors;
+var valid0 = _errs41 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.compression !== undefined){
-let data16 = data.compression;
-const _errs38 = errors;
-if(!((data16 === "lz4") || (data16 === "none"))){
-validate83.errors = [{instancePath:instancePath+"/compression",keyword:"enum",params:{allowedValues: schema223.enum},message:"must be equal to one of the allowed values"}];
+let data18 = data.compression;
+const _errs43 = errors;
+if(!((data18 === "lz4") || (data18 === "none"))){
+validate83.errors = [{instancePath:instancePath+"/compression",keyword:"enum",params:{allowedValues: schema224.enum},message:"must be equal to one of the allowed values"}];
 return false;
 }
-var valid0 = _errs38 === errors;
+var valid0 = _errs43 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.sets !== undefined){
-let data17 = data.sets;
-const _errs40 = errors;
-if(errors === _errs40){
-if(data17 && typeof data17 == "object" && !Array.isArray(data17)){
-const _errs42 = errors;
-for(const key4 in data17){
+let data19 = data.sets;
+const _errs45 = errors;
+if(errors === _errs45){
+if(data19 && typeof data19 == "object" && !Array.isArray(data19)){
+const _errs47 = errors;
+for(const key4 in data19){
 if(!((pattern96.test(key4)) || (pattern102.test(key4)))){
 validate83.errors = [{instancePath:instancePath+"/sets",keyword:"additionalProperties",params:{additionalProperty: key4},message:"must NOT have additional properties"}];
 return false;
 break;
 }
 }
-if(_errs42 === errors){
-var valid9 = true;
-if(valid9){
-var valid9 = true;
-for(const key6 in data17){
+if(_errs47 === errors){
+var valid11 = true;
+if(valid11){
+var valid11 = true;
+for(const key6 in data19){
 if(pattern102.test(key6)){
-const _errs43 = errors;
-if(!(validate84(data17[key6], {instancePath:instancePath+"/sets/" + key6.replace(/~/g, "~0").replace(/\//g, "~1"),parentData:data17,parentDataProperty:key6,rootData,dynamicAnchors}))){
+const _errs48 = errors;
+if(!(validate84(data19[key6], {instancePath:instancePath+"/sets/" + key6.replace(/~/g, "~0").replace(/\//g, "~1"),parentData:data19,parentDataProperty:key6,rootData,dynamicAnchors}))){
 vErrors = vErrors === null ? validate84.errors : vErrors.concat(validate84.errors);
 errors = vErrors.length;
 }
-var valid9 = _errs43 === errors;
-if(!valid9){
+var valid11 = _errs48 === errors;
+if(!valid11){
 break;
 }
 }
@@ -7472,60 +7804,60 @@ validate83.errors = [{instancePath:instancePath+"/sets",keyword:"type",params:{t
 return false;
 }
 }
-var valid0 = _errs40 === errors;
+var valid0 = _errs45 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.limits !== undefined){
-let data19 = data.limits;
-const _errs44 = errors;
-if(errors === _errs44){
-if(data19 && typeof data19 == "object" && !Array.isArray(data19)){
-const _errs46 = errors;
-for(const key7 in data19){
+let data21 = data.limits;
+const _errs49 = errors;
+if(errors === _errs49){
+if(data21 && typeof data21 == "object" && !Array.isArray(data21)){
+const _errs51 = errors;
+for(const key7 in data21){
 if(!(((((((((key7 === "threads") || (key7 === "memory")) || (key7 === "readRate")) || (key7 === "writeRate")) || (key7 === "uploadRate")) || (key7 === "downloadRate")) || (key7 === "connections")) || (key7 === "timeout")) || (pattern96.test(key7)))){
 validate83.errors = [{instancePath:instancePath+"/limits",keyword:"additionalProperties",params:{additionalProperty: key7},message:"must NOT have additional properties"}];
 return false;
 break;
 }
 }
-if(_errs46 === errors){
-if(data19.threads !== undefined){
-let data20 = data19.threads;
-const _errs47 = errors;
-if(!(((typeof data20 == "number") && (!(data20 % 1) && !isNaN(data20))) && (isFinite(data20)))){
+if(_errs51 === errors){
+if(data21.threads !== undefined){
+let data22 = data21.threads;
+const _errs52 = errors;
+if(!(((typeof data22 == "number") && (!(data22 % 1) && !isNaN(data22))) && (isFinite(data22)))){
 validate83.errors = [{instancePath:instancePath+"/limits/threads",keyword:"type",params:{type: "integer"},message:"must be integer"}];
 return false;
 }
-if(errors === _errs47){
-if((typeof data20 == "number") && (isFinite(data20))){
-if(data20 > 256 || isNaN(data20)){
+if(errors === _errs52){
+if((typeof data22 == "number") && (isFinite(data22))){
+if(data22 > 256 || isNaN(data22)){
 validate83.errors = [{instancePath:instancePath+"/limits/threads",keyword:"maximum",params:{comparison: "<=", limit: 256},message:"must be <= 256"}];
 return false;
 }
 else {
-if(data20 < 1 || isNaN(data20)){
+if(data22 < 1 || isNaN(data22)){
 validate83.errors = [{instancePath:instancePath+"/limits/threads",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"}];
 return false;
 }
 }
 }
 }
-var valid10 = _errs47 === errors;
+var valid12 = _errs52 === errors;
 }
 else {
-var valid10 = true;
+var valid12 = true;
 }
-if(valid10){
-if(data19.memory !== undefined){
-let data21 = data19.memory;
-const _errs49 = errors;
-const _errs51 = errors;
-let valid12 = true;
-const _errs52 = errors;
-if(typeof data21 !== "string"){
+if(valid12){
+if(data21.memory !== undefined){
+let data23 = data21.memory;
+const _errs54 = errors;
+const _errs56 = errors;
+let valid14 = true;
+const _errs57 = errors;
+if(typeof data23 !== "string"){
 const err0 = {};
 if(vErrors === null){
 vErrors = [err0];
@@ -7535,11 +7867,11 @@ vErrors.push(err0);
 }
 errors++;
 }
-var _valid0 = _errs52 === errors;
-errors = _errs51;
+var _valid0 = _errs57 === errors;
+errors = _errs56;
 if(vErrors !== null){
-if(_errs51){
-vErrors.length = _errs51;
+if(_errs56){
+vErrors.length = _errs56;
 }
 else {
 vErrors = null;
@@ -7547,10 +7879,10 @@ vErrors = null;
 }
 let ifClause0;
 if(_valid0){
-const _errs54 = errors;
-if(errors === _errs54){
-if(typeof data21 === "string"){
-if(!pattern107.test(data21)){
+const _errs59 = errors;
+if(errors === _errs59){
+if(typeof data23 === "string"){
+if(!pattern112.test(data23)){
 validate83.errors = [{instancePath:instancePath+"/limits/memory",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
 return false;
 }
@@ -7560,35 +7892,35 @@ validate83.errors = [{instancePath:instancePath+"/limits/memory",keyword:"type",
 return false;
 }
 }
-var _valid0 = _errs54 === errors;
-valid12 = _valid0;
+var _valid0 = _errs59 === errors;
+valid14 = _valid0;
 ifClause0 = "then";
 }
 else {
-const _errs56 = errors;
-if(!(((typeof data21 == "number") && (!(data21 % 1) && !isNaN(data21))) && (isFinite(data21)))){
+const _errs61 = errors;
+if(!(((typeof data23 == "number") && (!(data23 % 1) && !isNaN(data23))) && (isFinite(data23)))){
 validate83.errors = [{instancePath:instancePath+"/limits/memory",keyword:"type",params:{type: "integer"},message:"must be integer"}];
 return false;
 }
-if(errors === _errs56){
-if((typeof data21 == "number") && (isFinite(data21))){
-if(data21 > 9007199254740991 || isNaN(data21)){
+if(errors === _errs61){
+if((typeof data23 == "number") && (isFinite(data23))){
+if(data23 > 9007199254740991 || isNaN(data23)){
 validate83.errors = [{instancePath:instancePath+"/limits/memory",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"}];
 return false;
 }
 else {
-if(data21 < 1 || isNaN(data21)){
+if(data23 < 1 || isNaN(data23)){
 validate83.errors = [{instancePath:instancePath+"/limits/memory",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"}];
 return false;
 }
 }
 }
 }
-var _valid0 = _errs56 === errors;
-valid12 = _valid0;
+var _valid0 = _errs61 === errors;
+valid14 = _valid0;
 ifClause0 = "else";
 }
-if(!valid12){
+if(!valid14){
 const err1 = {instancePath:instancePath+"/limits/memory",keyword:"if",params:{failingKeyword: ifClause0},message:"must match \""+ifClause0+"\" schema"};
 if(vErrors === null){
 vErrors = [err1];
@@ -7600,19 +7932,19 @@ errors++;
 validate83.errors = vErrors;
 return false;
 }
-var valid10 = _errs49 === errors;
+var valid12 = _errs54 === errors;
 }
 else {
-var valid10 = true;
+var valid12 = true;
 }
-if(valid10){
-if(data19.readRate !== undefined){
-let data22 = data19.readRate;
-const _errs58 = errors;
-const _errs60 = errors;
-let valid14 = true;
-const _errs61 = errors;
-if(typeof data22 !== "string"){
+if(valid12){
+if(data21.readRate !== undefined){
+let data24 = data21.readRate;
+const _errs63 = errors;
+const _errs65 = errors;
+let valid16 = true;
+const _errs66 = errors;
+if(typeof data24 !== "string"){
 const err2 = {};
 if(vErrors === null){
 vErrors = [err2];
@@ -7622,11 +7954,11 @@ vErrors.push(err2);
 }
 errors++;
 }
-var _valid1 = _errs61 === errors;
-errors = _errs60;
+var _valid1 = _errs66 === errors;
+errors = _errs65;
 if(vErrors !== null){
-if(_errs60){
-vErrors.length = _errs60;
+if(_errs65){
+vErrors.length = _errs65;
 }
 else {
 vErrors = null;
@@ -7634,10 +7966,10 @@ vErrors = null;
 }
 let ifClause1;
 if(_valid1){
-const _errs63 = errors;
-if(errors === _errs63){
-if(typeof data22 === "string"){
-if(!pattern107.test(data22)){
+const _errs68 = errors;
+if(errors === _errs68){
+if(typeof data24 === "string"){
+if(!pattern112.test(data24)){
 validate83.errors = [{instancePath:instancePath+"/limits/readRate",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
 return false;
 }
@@ -7647,35 +7979,35 @@ validate83.errors = [{instancePath:instancePath+"/limits/readRate",keyword:"type
 return false;
 }
 }
-var _valid1 = _errs63 === errors;
-valid14 = _valid1;
+var _valid1 = _errs68 === errors;
+valid16 = _valid1;
 ifClause1 = "then";
 }
 else {
-const _errs65 = errors;
-if(!(((typeof data22 == "number") && (!(data22 % 1) && !isNaN(data22))) && (isFinite(data22)))){
+const _errs70 = errors;
+if(!(((typeof data24 == "number") && (!(data24 % 1) && !isNaN(data24))) && (isFinite(data24)))){
 validate83.errors = [{instancePath:instancePath+"/limits/readRate",keyword:"type",params:{type: "integer"},message:"must be integer"}];
 return false;
 }
-if(errors === _errs65){
-if((typeof data22 == "number") && (isFinite(data22))){
-if(data22 > 9007199254740991 || isNaN(data22)){
+if(errors === _errs70){
+if((typeof data24 == "number") && (isFinite(data24))){
+if(data24 > 9007199254740991 || isNaN(data24)){
 validate83.errors = [{instancePath:instancePath+"/limits/readRate",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"}];
 return false;
 }
 else {
-if(data22 < 1 || isNaN(data22)){
+if(data24 < 1 || isNaN(data24)){
 validate83.errors = [{instancePath:instancePath+"/limits/readRate",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"}];
 return false;
 }
 }
 }
 }
-var _valid1 = _errs65 === errors;
-valid14 = _valid1;
+var _valid1 = _errs70 === errors;
+valid16 = _valid1;
 ifClause1 = "else";
 }
-if(!valid14){
+if(!valid16){
 const err3 = {instancePath:instancePath+"/limits/readRate",keyword:"if",params:{failingKeyword: ifClause1},message:"must match \""+ifClause1+"\" schema"};
 if(vErrors === null){
 vErrors = [err3];
@@ -7687,19 +8019,19 @@ errors++;
 validate83.errors = vErrors;
 return false;
 }
-var valid10 = _errs58 === errors;
+var valid12 = _errs63 === errors;
 }
 else {
-var valid10 = true;
+var valid12 = true;
 }
-if(valid10){
-if(data19.writeRate !== undefined){
-let data23 = data19.writeRate;
-const _errs67 = errors;
-const _errs69 = errors;
-let valid16 = true;
-const _errs70 = errors;
-if(typeof data23 !== "string"){
+if(valid12){
+if(data21.writeRate !== undefined){
+let data25 = data21.writeRate;
+const _errs72 = errors;
+const _errs74 = errors;
+let valid18 = true;
+const _errs75 = errors;
+if(typeof data25 !== "string"){
 const err4 = {};
 if(vErrors === null){
 vErrors = [err4];
@@ -7709,11 +8041,11 @@ vErrors.push(err4);
 }
 errors++;
 }
-var _valid2 = _errs70 === errors;
-errors = _errs69;
+var _valid2 = _errs75 === errors;
+errors = _errs74;
 if(vErrors !== null){
-if(_errs69){
-vErrors.length = _errs69;
+if(_errs74){
+vErrors.length = _errs74;
 }
 else {
 vErrors = null;
@@ -7721,10 +8053,10 @@ vErrors = null;
 }
 let ifClause2;
 if(_valid2){
-const _errs72 = errors;
-if(errors === _errs72){
-if(typeof data23 === "string"){
-if(!pattern107.test(data23)){
+const _errs77 = errors;
+if(errors === _errs77){
+if(typeof data25 === "string"){
+if(!pattern112.test(data25)){
 validate83.errors = [{instancePath:instancePath+"/limits/writeRate",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
 return false;
 }
@@ -7734,35 +8066,35 @@ validate83.errors = [{instancePath:instancePath+"/limits/writeRate",keyword:"typ
 return false;
 }
 }
-var _valid2 = _errs72 === errors;
-valid16 = _valid2;
+var _valid2 = _errs77 === errors;
+valid18 = _valid2;
 ifClause2 = "then";
 }
 else {
-const _errs74 = errors;
-if(!(((typeof data23 == "number") && (!(data23 % 1) && !isNaN(data23))) && (isFinite(data23)))){
+const _errs79 = errors;
+if(!(((typeof data25 == "number") && (!(data25 % 1) && !isNaN(data25))) && (isFinite(data25)))){
 validate83.errors = [{instancePath:instancePath+"/limits/writeRate",keyword:"type",params:{type: "integer"},message:"must be integer"}];
 return false;
 }
-if(errors === _errs74){
-if((typeof data23 == "number") && (isFinite(data23))){
-if(data23 > 9007199254740991 || isNaN(data23)){
+if(errors === _errs79){
+if((typeof data25 == "number") && (isFinite(data25))){
+if(data25 > 9007199254740991 || isNaN(data25)){
 validate83.errors = [{instancePath:instancePath+"/limits/writeRate",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"}];
 return false;
 }
 else {
-if(data23 < 1 || isNaN(data23)){
+if(data25 < 1 || isNaN(data25)){
 validate83.errors = [{instancePath:instancePath+"/limits/writeRate",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"}];
 return false;
 }
 }
 }
 }
-var _valid2 = _errs74 === errors;
-valid16 = _valid2;
+var _valid2 = _errs79 === errors;
+valid18 = _valid2;
 ifClause2 = "else";
 }
-if(!valid16){
+if(!valid18){
 const err5 = {instancePath:instancePath+"/limits/writeRate",keyword:"if",params:{failingKeyword: ifClause2},message:"must match \""+ifClause2+"\" schema"};
 if(vErrors === null){
 vErrors = [err5];
@@ -7774,19 +8106,19 @@ errors++;
 validate83.errors = vErrors;
 return false;
 }
-var valid10 = _errs67 === errors;
+var valid12 = _errs72 === errors;
 }
 else {
-var valid10 = true;
+var valid12 = true;
 }
-if(valid10){
-if(data19.uploadRate !== undefined){
-let data24 = data19.uploadRate;
-const _errs76 = errors;
-const _errs78 = errors;
-let valid18 = true;
-const _errs79 = errors;
-if(typeof data24 !== "string"){
+if(valid12){
+if(data21.uploadRate !== undefined){
+let data26 = data21.uploadRate;
+const _errs81 = errors;
+const _errs83 = errors;
+let valid20 = true;
+const _errs84 = errors;
+if(typeof data26 !== "string"){
 const err6 = {};
 if(vErrors === null){
 vErrors = [err6];
@@ -7796,11 +8128,11 @@ vErrors.push(err6);
 }
 errors++;
 }
-var _valid3 = _errs79 === errors;
-errors = _errs78;
+var _valid3 = _errs84 === errors;
+errors = _errs83;
 if(vErrors !== null){
-if(_errs78){
-vErrors.length = _errs78;
+if(_errs83){
+vErrors.length = _errs83;
 }
 else {
 vErrors = null;
@@ -7808,10 +8140,10 @@ vErrors = null;
 }
 let ifClause3;
 if(_valid3){
-const _errs81 = errors;
-if(errors === _errs81){
-if(typeof data24 === "string"){
-if(!pattern107.test(data24)){
+const _errs86 = errors;
+if(errors === _errs86){
+if(typeof data26 === "string"){
+if(!pattern112.test(data26)){
 validate83.errors = [{instancePath:instancePath+"/limits/uploadRate",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
 return false;
 }
@@ -7821,35 +8153,35 @@ validate83.errors = [{instancePath:instancePath+"/limits/uploadRate",keyword:"ty
 return false;
 }
 }
-var _valid3 = _errs81 === errors;
-valid18 = _valid3;
+var _valid3 = _errs86 === errors;
+valid20 = _valid3;
 ifClause3 = "then";
 }
 else {
-const _errs83 = errors;
-if(!(((typeof data24 == "number") && (!(data24 % 1) && !isNaN(data24))) && (isFinite(data24)))){
+const _errs88 = errors;
+if(!(((typeof data26 == "number") && (!(data26 % 1) && !isNaN(data26))) && (isFinite(data26)))){
 validate83.errors = [{instancePath:instancePath+"/limits/uploadRate",keyword:"type",params:{type: "integer"},message:"must be integer"}];
 return false;
 }
-if(errors === _errs83){
-if((typeof data24 == "number") && (isFinite(data24))){
-if(data24 > 9007199254740991 || isNaN(data24)){
+if(errors === _errs88){
+if((typeof data26 == "number") && (isFinite(data26))){
+if(data26 > 9007199254740991 || isNaN(data26)){
 validate83.errors = [{instancePath:instancePath+"/limits/uploadRate",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"}];
 return false;
 }
 else {
-if(data24 < 1 || isNaN(data24)){
+if(data26 < 1 || isNaN(data26)){
 validate83.errors = [{instancePath:instancePath+"/limits/uploadRate",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"}];
 return false;
 }
 }
 }
 }
-var _valid3 = _errs83 === errors;
-valid18 = _valid3;
+var _valid3 = _errs88 === errors;
+valid20 = _valid3;
 ifClause3 = "else";
 }
-if(!valid18){
+if(!valid20){
 const err7 = {instancePath:instancePath+"/limits/uploadRate",keyword:"if",params:{failingKeyword: ifClause3},message:"must match \""+ifClause3+"\" schema"};
 if(vErrors === null){
 vErrors = [err7];
@@ -7861,19 +8193,19 @@ errors++;
 validate83.errors = vErrors;
 return false;
 }
-var valid10 = _errs76 === errors;
+var valid12 = _errs81 === errors;
 }
 else {
-var valid10 = true;
+var valid12 = true;
 }
-if(valid10){
-if(data19.downloadRate !== undefined){
-let data25 = data19.downloadRate;
-const _errs85 = errors;
-const _errs87 = errors;
-let valid20 = true;
-const _errs88 = errors;
-if(typeof data25 !== "string"){
+if(valid12){
+if(data21.downloadRate !== undefined){
+let data27 = data21.downloadRate;
+const _errs90 = errors;
+const _errs92 = errors;
+let valid22 = true;
+const _errs93 = errors;
+if(typeof data27 !== "string"){
 const err8 = {};
 if(vErrors === null){
 vErrors = [err8];
@@ -7883,11 +8215,11 @@ vErrors.push(err8);
 }
 errors++;
 }
-var _valid4 = _errs88 === errors;
-errors = _errs87;
+var _valid4 = _errs93 === errors;
+errors = _errs92;
 if(vErrors !== null){
-if(_errs87){
-vErrors.length = _errs87;
+if(_errs92){
+vErrors.length = _errs92;
 }
 else {
 vErrors = null;
@@ -7895,10 +8227,10 @@ vErrors = null;
 }
 let ifClause4;
 if(_valid4){
-const _errs90 = errors;
-if(errors === _errs90){
-if(typeof data25 === "string"){
-if(!pattern107.test(data25)){
+const _errs95 = errors;
+if(errors === _errs95){
+if(typeof data27 === "string"){
+if(!pattern112.test(data27)){
 validate83.errors = [{instancePath:instancePath+"/limits/downloadRate",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
 return false;
 }
@@ -7908,35 +8240,35 @@ validate83.errors = [{instancePath:instancePath+"/limits/downloadRate",keyword:"
 return false;
 }
 }
-var _valid4 = _errs90 === errors;
-valid20 = _valid4;
+var _valid4 = _errs95 === errors;
+valid22 = _valid4;
 ifClause4 = "then";
 }
 else {
-const _errs92 = errors;
-if(!(((typeof data25 == "number") && (!(data25 % 1) && !isNaN(data25))) && (isFinite(data25)))){
+const _errs97 = errors;
+if(!(((typeof data27 == "number") && (!(data27 % 1) && !isNaN(data27))) && (isFinite(data27)))){
 validate83.errors = [{instancePath:instancePath+"/limits/downloadRate",keyword:"type",params:{type: "integer"},message:"must be integer"}];
 return false;
 }
-if(errors === _errs92){
-if((typeof data25 == "number") && (isFinite(data25))){
-if(data25 > 9007199254740991 || isNaN(data25)){
+if(errors === _errs97){
+if((typeof data27 == "number") && (isFinite(data27))){
+if(data27 > 9007199254740991 || isNaN(data27)){
 validate83.errors = [{instancePath:instancePath+"/limits/downloadRate",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"}];
 return false;
 }
 else {
-if(data25 < 1 || isNaN(data25)){
+if(data27 < 1 || isNaN(data27)){
 validate83.errors = [{instancePath:instancePath+"/limits/downloadRate",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"}];
 return false;
 }
 }
 }
 }
-var _valid4 = _errs92 === errors;
-valid20 = _valid4;
+var _valid4 = _errs97 === errors;
+valid22 = _valid4;
 ifClause4 = "else";
 }
-if(!valid20){
+if(!valid22){
 const err9 = {instancePath:instancePath+"/limits/downloadRate",keyword:"if",params:{failingKeyword: ifClause4},message:"must match \""+ifClause4+"\" schema"};
 if(vErrors === null){
 vErrors = [err9];
@@ -7948,64 +8280,64 @@ errors++;
 validate83.errors = vErrors;
 return false;
 }
-var valid10 = _errs85 === errors;
+var valid12 = _errs90 === errors;
 }
 else {
-var valid10 = true;
+var valid12 = true;
 }
-if(valid10){
-if(data19.connections !== undefined){
-let data26 = data19.connections;
-const _errs94 = errors;
-if(!(((typeof data26 == "number") && (!(data26 % 1) && !isNaN(data26))) && (isFinite(data26)))){
+if(valid12){
+if(data21.connections !== undefined){
+let data28 = data21.connections;
+const _errs99 = errors;
+if(!(((typeof data28 == "number") && (!(data28 % 1) && !isNaN(data28))) && (isFinite(data28)))){
 validate83.errors = [{instancePath:instancePath+"/limits/connections",keyword:"type",params:{type: "integer"},message:"must be integer"}];
 return false;
 }
-if(errors === _errs94){
-if((typeof data26 == "number") && (isFinite(data26))){
-if(data26 > 64 || isNaN(data26)){
+if(errors === _errs99){
+if((typeof data28 == "number") && (isFinite(data28))){
+if(data28 > 64 || isNaN(data28)){
 validate83.errors = [{instancePath:instancePath+"/limits/connections",keyword:"maximum",params:{comparison: "<=", limit: 64},message:"must be <= 64"}];
 return false;
 }
 else {
-if(data26 < 1 || isNaN(data26)){
+if(data28 < 1 || isNaN(data28)){
 validate83.errors = [{instancePath:instancePath+"/limits/connections",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"}];
 return false;
 }
 }
 }
 }
-var valid10 = _errs94 === errors;
+var valid12 = _errs99 === errors;
 }
 else {
-var valid10 = true;
+var valid12 = true;
 }
-if(valid10){
-if(data19.timeout !== undefined){
-let data27 = data19.timeout;
-const _errs96 = errors;
-if(!(((typeof data27 == "number") && (!(data27 % 1) && !isNaN(data27))) && (isFinite(data27)))){
+if(valid12){
+if(data21.timeout !== undefined){
+let data29 = data21.timeout;
+const _errs101 = errors;
+if(!(((typeof data29 == "number") && (!(data29 % 1) && !isNaN(data29))) && (isFinite(data29)))){
 validate83.errors = [{instancePath:instancePath+"/limits/timeout",keyword:"type",params:{type: "integer"},message:"must be integer"}];
 return false;
 }
-if(errors === _errs96){
-if((typeof data27 == "number") && (isFinite(data27))){
-if(data27 > 3600 || isNaN(data27)){
+if(errors === _errs101){
+if((typeof data29 == "number") && (isFinite(data29))){
+if(data29 > 3600 || isNaN(data29)){
 validate83.errors = [{instancePath:instancePath+"/limits/timeout",keyword:"maximum",params:{comparison: "<=", limit: 3600},message:"must be <= 3600"}];
 return false;
 }
 else {
-if(data27 < 1 || isNaN(data27)){
+if(data29 < 1 || isNaN(data29)){
 validate83.errors = [{instancePath:instancePath+"/limits/timeout",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"}];
 return false;
 }
 }
 }
 }
-var valid10 = _errs96 === errors;
+var valid12 = _errs101 === errors;
 }
 else {
-var valid10 = true;
+var valid12 = true;
 }
 }
 }
@@ -8021,36 +8353,135 @@ validate83.errors = [{instancePath:instancePath+"/limits",keyword:"type",params:
 return false;
 }
 }
-var valid0 = _errs44 === errors;
+var valid0 = _errs49 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.retention !== undefined){
-let data28 = data.retention;
-const _errs98 = errors;
-if(!(data28 && typeof data28 == "object" && !Array.isArray(data28))){
+let data30 = data.retention;
+const _errs103 = errors;
+if(!(data30 && typeof data30 == "object" && !Array.isArray(data30))){
 validate83.errors = [{instancePath:instancePath+"/retention",keyword:"type",params:{type: "object"},message:"must be object"}];
 return false;
 }
-var valid0 = _errs98 === errors;
+var valid0 = _errs103 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.hooks !== undefined){
-let data29 = data.hooks;
-const _errs100 = errors;
-if(!(data29 && typeof data29 == "object" && !Array.isArray(data29))){
-validate83.errors = [{instancePath:instancePath+"/hooks",keyword:"type",params:{type: "object"},message:"must be object"}];
-return false;
+const _errs105 = errors;
+if(!(validate85(data.hooks, {instancePath:instancePath+"/hooks",parentData:data,parentDataProperty:"hooks",rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate85.errors : vErrors.concat(validate85.errors);
+errors = vErrors.length;
 }
-var valid0 = _errs100 === errors;
+var valid0 = _errs105 === errors;
 }
 else {
 var valid0 = true;
+}
+if(valid0){
+if(data.extensions !== undefined){
+let data32 = data.extensions;
+const _errs106 = errors;
+if(errors === _errs106){
+if(Array.isArray(data32)){
+if(data32.length > 64){
+validate83.errors = [{instancePath:instancePath+"/extensions",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"}];
+return false;
+}
+else {
+var valid23 = true;
+const len1 = data32.length;
+for(let i1=0; i1<len1; i1++){
+let data33 = data32[i1];
+const _errs108 = errors;
+if(errors === _errs108){
+if(data33 && typeof data33 == "object" && !Array.isArray(data33)){
+let missing2;
+if((data33.module === undefined) && (missing2 = "module")){
+validate83.errors = [{instancePath:instancePath+"/extensions/" + i1,keyword:"required",params:{missingProperty: missing2},message:"must have required property '"+missing2+"'"}];
+return false;
+}
+else {
+const _errs110 = errors;
+for(const key8 in data33){
+if(!(((key8 === "module") || (key8 === "options")) || (pattern96.test(key8)))){
+validate83.errors = [{instancePath:instancePath+"/extensions/" + i1,keyword:"additionalProperties",params:{additionalProperty: key8},message:"must NOT have additional properties"}];
+return false;
+break;
+}
+}
+if(_errs110 === errors){
+if(data33.module !== undefined){
+let data34 = data33.module;
+const _errs111 = errors;
+if(errors === _errs111){
+if(typeof data34 === "string"){
+if(func1(data34) > 4096){
+validate83.errors = [{instancePath:instancePath+"/extensions/" + i1+"/module",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"}];
+return false;
+}
+else {
+if(func1(data34) < 1){
+validate83.errors = [{instancePath:instancePath+"/extensions/" + i1+"/module",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
+return false;
+}
+}
+}
+else {
+validate83.errors = [{instancePath:instancePath+"/extensions/" + i1+"/module",keyword:"type",params:{type: "string"},message:"must be string"}];
+return false;
+}
+}
+var valid24 = _errs111 === errors;
+}
+else {
+var valid24 = true;
+}
+if(valid24){
+if(data33.options !== undefined){
+let data35 = data33.options;
+const _errs113 = errors;
+if(!(data35 && typeof data35 == "object" && !Array.isArray(data35))){
+validate83.errors = [{instancePath:instancePath+"/extensions/" + i1+"/options",keyword:"type",params:{type: "object"},message:"must be object"}];
+return false;
+}
+var valid24 = _errs113 === errors;
+}
+else {
+var valid24 = true;
+}
+}
+}
+}
+}
+else {
+validate83.errors = [{instancePath:instancePath+"/extensions/" + i1,keyword:"type",params:{type: "object"},message:"must be object"}];
+return false;
+}
+}
+var valid23 = _errs108 === errors;
+if(!valid23){
+break;
+}
+}
+}
+}
+else {
+validate83.errors = [{instancePath:instancePath+"/extensions",keyword:"type",params:{type: "array"},message:"must be array"}];
+return false;
+}
+}
+var valid0 = _errs106 === errors;
+}
+else {
+var valid0 = true;
+}
+}
 }
 }
 }
