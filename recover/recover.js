@@ -2066,11 +2066,12 @@ class Restorer {
   meta(entry, fd, full) {
     const { o } = entry;
     const time = timeForNode(o.m);
+    const atime = o.a === undefined ? time : timeForNode(o.a);
     try {
       let mode = Number.parseInt(o.o, 8);
       if (fd === null) {
         fs.chmodSync(full, mode & 0o777);
-        fs.utimesSync(full, time, time);
+        fs.utimesSync(full, atime, time);
         return;
       }
       let owned = true;
@@ -2087,12 +2088,13 @@ class Restorer {
         this.log.left(entry.path, 'its set-uid and set-gid bits, because the owner is not restored');
       }
       fs.fchmodSync(fd, mode);
-      fs.futimesSync(fd, time, time);
+      fs.futimesSync(fd, atime, time);
     } catch (e) {
       this.log.left(entry.path, `its mode or times could not be set (${e.code ?? e.message})`);
     }
     if (o.xa?.length)
       this.log.left(entry.path, `its ${o.xa.length} extended attributes: this program cannot write them`);
+    if (o.fl) this.log.left(entry.path, `its flags ${printable(Buffer.from(o.fl))}: chattr sets them`);
   }
   entry(entry, snapshot) {
     const { type, o, path: p } = entry;

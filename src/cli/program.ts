@@ -88,6 +88,8 @@ export function buildProgram(context: Context, version: string, done: SetExitCod
     .option('--time <time>', 'time to record: 2026-11-25, "2026-11-25 10:30:00"; default: now')
     .option('-n, --dry-run', 'list what is new and changed, write nothing')
     .option('--skip-if-unchanged', 'make no snapshot when it would hold the same as the last one')
+    .option('--read-all', 'read unchanged files too, and tell whose content changed without a trace')
+    .option('--with-atime', 'store access times, too')
     .option('--threads <n>', 'worker threads (BACKPACK_THREADS); default: all cores')
     .option('--compression <level>', 'none, fast or high (BACKPACK_COMPRESSION); default: fast')
     .option('--memory <bytes>', 'use no more memory than this, such as 512M (BACKPACK_MEMORY)')
@@ -123,6 +125,9 @@ export function buildProgram(context: Context, version: string, done: SetExitCod
     )
     .description('restore a snapshot, or one path in it; every byte is verified')
     .option('--to <dir>', 'target folder, required; what is in it is never overwritten')
+    .option('--numeric-owner', 'set owners by number; default: by name where this system has it')
+    .option('--no-owner', 'set no owners')
+    .option('--no-special', 'leave out setuid, setgid, devices and capabilities')
     .option('--threads <n>', 'worker threads (BACKPACK_THREADS); default: all cores')
     .action(async (wanted: string, options: CommonOptions) => {
       const { restore } = await import('./commands/restore.ts');

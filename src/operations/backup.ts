@@ -27,6 +27,7 @@ import { planMemory } from '../pipeline/memory-plan.ts';
 import { createPackListMemory, PackList, type PackListMemory } from '../pipeline/pack-list.ts';
 import { type StreamFile, StreamRun } from '../pipeline/stream-run.ts';
 import { inlinePort, threadPort, type WorkerPort } from '../pipeline/worker-port.ts';
+import { libc } from '../platform/libc.ts';
 import { afterCheck, putSnapshot, snapshotTexts } from '../repo/commit.ts';
 import { type IndexState, loadIndex, mergedLines, shouldMerge, writeIndex } from '../repo/index-objects.ts';
 import { MetaWriter } from '../repo/meta-writer.ts';
@@ -74,6 +75,10 @@ export interface BackupOptions {
   readonly writeLimit?: RateLimit;
   /** Size of the first level of the dedup catalog, bytes. */
   readonly catalogBytes?: number;
+  /** Whether access times are stored; they change pages that would else stay the same. */
+  readonly withAtime?: boolean;
+  /** Whether files that look unchanged are read, too. */
+  readonly readAll?: boolean;
   /** A run that takes longer makes a partial snapshot of what is done, each time; default 30 minutes. */
   readonly checkpointMs?: number;
   readonly signal?: AbortSignal;
@@ -101,7 +106,11 @@ export type BackupEvent =
   | { readonly type: 'skipped'; readonly path: string; readonly reason: string }
   | { readonly type: 'excluded'; readonly path: string; readonly reason: string }
   | { readonly type: 'rules-ignored'; readonly path: string; readonly message: string }
-  | { readonly type: 'warning'; readonly path: string; readonly warnings: readonly string[] };
+  | { readonly type: 'warning'; readonly path: string; readonly warnings: readonly string[] }
+  /** A file whose content changed though nothing else of it did: only found by `readAll`. */
+  | { readonly type: 'silent-change'; readonly path: string }
+  /** Entries whose extended attributes and flags could not be looked at; once, at the end. */
+  | { readonly type: 'without-extras'; readonly entries: number };
 
 /** Result of a backup. */
 export interface BackupSummary {
@@ -127,11 +136,13 @@ export interface BackupSummary {
   readonly tornFiles: number;
   /** Files and folders that rules left out; what is below such a folder is not counted. */
   readonly excluded: number;
+  /** Entries stored without some or all of their extended attributes, because those could not be read. */
+  readonly incompleteEntries: number;
   readonly elapsedMs: number;
 }
 
 /** What makes the pages. */
-type Run = Pick<BackupRun, 'counts' | 'run'>;
+type Run = Pick<BackupRun, 'counts' | 'run' | 'withoutExtras'>;
 
 const attemptsMax = 3;
 const checkpointMs: number = 30 * 60 * 1000;
@@ -214,6 +225,7 @@ class Attempt {
   #torn = 0;
   #parents: readonly Parent[] = [];
   #excluded = 0;
+  #incomplete = 0;
   #totals: Totals | undefined;
   #counter: WorkerPort | undefined;
   #metaBytes = 0;
@@ -290,6 +302,8 @@ class Attempt {
       clearInterval(timer);
       clearTimeout(counting);
     }
+    const { withoutExtras } = run;
+    if (withoutExtras > 0) this.#emit({ type: 'without-extras', entries: withoutExtras });
     this.#totals = run.counts;
     this.#report(run);
     const same = this.#o.skipIfUnchanged === true ? this.#unchangedSince(pages) : undefined;
@@ -343,13 +357,15 @@ class Attempt {
     needed: Set<string>,
   ): Promise<Run> {
     const metaPacks = new Set<string>();
-    this.#parents = await openParents(this.#repository, parents, presence);
+    this.#parents = await openParents(this.#repository, parents, presence, metadataKeys());
     for (const { snapshot } of this.#parents) for (const page of snapshot.pages) metaPacks.add(page.pack);
     const pathHash = this.#pathHash();
     const common = {
       signal: this.#o.signal,
       packs: this.#packList,
       pathHash,
+      atime: this.#o.withAtime,
+      readAll: this.#o.readAll,
       beforeFirstFile: async () => {
         const catalog = new Catalog(this.#catalog, this.#workers.length);
         this.#index = await loadIndex(this.#repository, presence, catalog, this.#packList, metaPacks);
@@ -390,9 +406,11 @@ class Attempt {
       onProblem: (problem) => this.#problem(problem.stored || problem.real, problem.code, problem.message),
       onKeyFile: (path) => this.#emit({ type: 'key-file', path }),
       onWarning: (path, warnings) => {
-        this.#torn += 1;
+        if (warnings.includes('torn')) this.#torn += 1;
+        else this.#incomplete += 1;
         this.#emit({ type: 'warning', path, warnings });
       },
+      onSilentChange: (path) => this.#emit({ type: 'silent-change', path }),
     });
   }
 
@@ -518,7 +536,12 @@ class Attempt {
       partial,
       app,
       features: { incompat: [], roCompat: [], compat: [] },
-      params: { dedup: 'xxh64+gmac', chunker: 'fastcdc-1', packSize: this.#packSize },
+      params: {
+        dedup: 'xxh64+gmac',
+        chunker: 'fastcdc-1',
+        packSize: this.#packSize,
+        metadata: metadataKeys(),
+      },
       stats: { files, bytes, stored: this.#dataBytes, errors: this.#errors.length },
     };
   }
@@ -610,7 +633,13 @@ class Attempt {
       sourceErrors: this.#errors.length,
       tornFiles: this.#torn,
       excluded: this.#excluded,
+      incompleteEntries: this.#incomplete,
       elapsedMs: this.#clock.now() - this.#started,
     };
   }
+}
+
+/** Keys of entries that this program can fill beyond what lstat tells. */
+function metadataKeys(): string[] {
+  return libc() === undefined ? [] : ['xa', 'fl'];
 }

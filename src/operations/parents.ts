@@ -48,11 +48,12 @@ export interface Parent {
   readonly cursor: ParentCursor | undefined;
 }
 
-/** Reads the parents. @throws BackpackError */
+/** Reads the parents. @param metadata keys of entries beyond lstat that this run can fill @throws BackpackError */
 export async function openParents(
   repository: Repository,
   parents: readonly SnapshotInfo[],
   presence: Presence,
+  metadata: readonly string[],
 ): Promise<Parent[]> {
   const reader = new PageReader(repository, rootWriter);
   const opened: Parent[] = [];
@@ -68,6 +69,8 @@ export async function openParents(
           (ref) => reader.read(ref),
           (pack) => presence.has(pack),
           trust,
+          // Whether the parent's writer could fill all that this run can.
+          metadata.every((key) => info.root.params.metadata?.includes(key) === true),
         )
       : undefined;
     opened.push({ info, snapshot, cursor });

@@ -5,8 +5,9 @@ import type { ByteString } from '../base/bytes.ts';
 import { type Clock, systemClock } from '../base/ports.ts';
 import type { NameJson } from '../format/name-json.ts';
 import { nameToJson } from '../format/name-json.ts';
-import { entryPrefix, FilesystemNumbers, typeOf } from '../pipeline/entry-line.ts';
+import { EntryLines, typeOf } from '../pipeline/entry-line.ts';
 import { findInParents } from '../pipeline/find-parent.ts';
+import { Owners } from '../platform/owners.ts';
 import { readPresence } from '../repo/presence.ts';
 import type { Repository } from '../repo/repository.ts';
 import { listSnapshots } from '../repo/snapshots.ts';
@@ -57,7 +58,7 @@ export async function preview(
   const clock: Clock = options.clock ?? systemClock;
   const started = clock.now();
   const cursors = repository === undefined ? [] : await cursorsOf(repository, options);
-  const filesystems = new FilesystemNumbers();
+  const lines = new EntryLines(new Owners(), false);
   const counts = { files: 0, bytes: 0, newFiles: 0, changedFiles: 0, unchangedFiles: 0, newBytes: 0 };
   const left = { sourceErrors: 0, excluded: 0 };
   const filter = new Filter(options.filter, portsOf(emit));
@@ -77,8 +78,9 @@ export async function preview(
       continue;
     }
     const kind = typeOf(item);
-    const prefix = entryPrefix(item, kind, filesystems);
-    const { parent, known } = await findInParents(cursors, item.stored, prefix);
+    const head = lines.head(item, kind);
+    const prefix = head + lines.rest(item, kind);
+    const { parent, known } = await findInParents(cursors, item.stored, prefix, head);
     const bytes = kind === 'f' ? Number(item.stat.size) : 0;
     if (kind === 'f') {
       counts.files += 1;
@@ -108,6 +110,11 @@ async function cursorsOf(
   const recorded = recordedRoots(roots).map((path) => JSON.parse(nameToJson(path)) as NameJson);
   const list = await listSnapshots(repository);
   const presence = await readPresence(repository);
-  const parents = await openParents(repository, parentsOf(list, { host, set, roots: recorded }), presence);
+  const parents = await openParents(
+    repository,
+    parentsOf(list, { host, set, roots: recorded }),
+    presence,
+    [],
+  );
   return parents.flatMap(({ cursor }) => (cursor === undefined ? [] : [cursor]));
 }

@@ -15,24 +15,23 @@ import {
   readdirSync,
   realpathSync,
   renameSync,
-  symlinkSync,
   unlinkSync,
 } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname } from 'node:path';
-import { type ByteString, byteStringToText, fromByteString, utf8ToByteString } from '../base/bytes.ts';
-import { BackpackError, toBackpackError } from '../base/errors.ts';
+import { type ByteString, byteStringToText, utf8ToByteString } from '../base/bytes.ts';
+import { BackpackError, isBackpackError, toBackpackError } from '../base/errors.ts';
 import { KiB } from '../base/limits.ts';
 import { threadsWithin } from '../base/open-files.ts';
 import { PackFinder } from '../container/pack-finder.ts';
 import type { Entry } from '../format/entry-stream.ts';
 import { type Extent, hole, zeros } from '../format/extents.ts';
-import { nameFromJson } from '../format/name-json.ts';
 import { packName, shortId } from '../format/names.ts';
 import { reject } from '../format/reject.ts';
 import { Kernel } from '../kernel/kernel.ts';
 import { chainBytes, RangeChain } from '../pipeline/range-chain.ts';
 import type { LargeResult, RestoreFile, RestoreLarge, RestoreOutcome } from '../pipeline/restore-jobs.ts';
+import { makeSpecial, metadataOf } from '../pipeline/restore-metadata.ts';
 import { partBytes, RestoreWorker, type RestoreWorkerOptions } from '../pipeline/restore-worker.ts';
 import { inlinePort, threadPort, type WorkerPort } from '../pipeline/worker-port.ts';
 import { entriesOf, isBelow } from '../repo/entries.ts';
@@ -46,7 +45,14 @@ import {
   type SnapshotInfo,
 } from '../repo/snapshots.ts';
 import { Jail } from '../target/jail.ts';
-import { type Metadata, setLinkMetadata, setMetadata } from '../target/metadata.ts';
+import {
+  everything,
+  hasFlags,
+  type Metadata,
+  type MetadataPolicy,
+  setFlags,
+  setMetadata,
+} from '../target/metadata.ts';
 
 /** What to restore and where. */
 export interface RestoreOptions {
@@ -55,6 +61,8 @@ export interface RestoreOptions {
   /** Path in the snapshot; empty for all. */
   readonly path: ByteString;
   readonly target: string;
+  /** What of owners, modes and attributes is wanted; default: all that this user may set. */
+  readonly metadata?: MetadataPolicy;
   /** Worker threads; 0 runs inline. Default: one per core. */
   readonly threads?: number;
   readonly signal?: AbortSignal;
@@ -92,6 +100,13 @@ export interface RestoreSummary {
   /** Other things that could not be restored. */
   readonly failed: number;
   readonly elapsedMs: number;
+}
+
+/** One more name of something that is restored under another one. */
+interface HardLink {
+  readonly path: ByteString;
+  readonly first: ByteString;
+  readonly isFile: boolean;
 }
 
 const batchFiles = 128;
@@ -151,7 +166,10 @@ class RestoreRun {
   readonly #firstNames = new Map<string, ByteString>();
   /** Files that were not restored: what stands at their path, if anything, is somebody else's. */
   readonly #missing = new Set<ByteString>();
-  readonly #links: { path: ByteString; first: ByteString }[] = [];
+  /** What has flags, which are set when nothing else is to be done with it. */
+  readonly #flagged: { path: ByteString; metadata: Metadata }[] = [];
+  readonly #policy: MetadataPolicy;
+  readonly #links: HardLink[] = [];
   readonly #packs: PackFinder;
   #batch: RestoreFile[] = [];
   #batchBytes = 0;
@@ -171,6 +189,7 @@ class RestoreRun {
     this.#info = info;
     this.#o = options;
     this.#emit = emit;
+    this.#policy = options.metadata ?? everything;
     this.target = makeTarget(options.target);
     const target = utf8ToByteString(this.target);
     this.#jail = new Jail(target);
@@ -179,6 +198,7 @@ class RestoreRun {
       storage: repository.spec,
       keyring: repository.keyring.data,
       target,
+      metadata: this.#policy,
     };
     this.#workers = Array.from({ length: Math.max(1, threads) }, () =>
       threads > 0
@@ -209,6 +229,7 @@ class RestoreRun {
     await this.#flush();
     while (this.#calls.some((count) => count > 0)) await this.#settle();
     for (const link of this.#links) this.#hardLink(link);
+    for (const file of this.#flagged) this.#flags(file);
     for (const folder of this.#folders.reverse()) this.#finishFolder(folder);
     this.#report(true);
   }
@@ -223,22 +244,18 @@ class RestoreRun {
 
   async #entry(entry: Entry): Promise<void> {
     const { json, path, type } = entry;
-    const metadata: Metadata = {
-      mode: json.o ?? '0600',
-      mtime: json.m ?? '0.000000000',
-      uid: json.u,
-      gid: json.g,
-    };
+    const metadata = metadataOf(json);
     if (type === 'd') return this.#folder(path, metadata, json.an === 1);
-    if (type !== 'f') return this.#special(entry, metadata);
     if (json.hl !== undefined) {
       const first = this.#firstNames.get(json.hl);
       if (first !== undefined) {
-        this.#links.push({ path, first });
+        this.#links.push({ path, first, isFile: type === 'f' });
         return;
       }
       this.#firstNames.set(json.hl, path);
     }
+    if (type !== 'f') return this.#special(entry, metadata);
+    if (hasFlags(metadata)) this.#flagged.push({ path, metadata });
     const file = {
       path,
       sizeBytes: json.s ?? 0,
@@ -267,39 +284,51 @@ class RestoreRun {
 
   #finishFolder({ path, metadata }: { path: ByteString; metadata: Metadata }): void {
     try {
-      setMetadata(this.#jail.folder(path), metadata);
+      const fd = this.#jail.folder(path);
+      const lost = setMetadata(fd, metadata, this.#policy);
+      if (hasFlags(metadata)) lost.push(...setFlags(fd, metadata));
+      this.#lost(path, lost);
     } catch (error) {
       this.problem(path, error);
     }
   }
 
   #special(entry: Entry, metadata: Metadata): void {
-    const { path, type, json } = entry;
-    if (type !== 'l') {
-      const names: Record<string, string> = {
-        p: 'a FIFO',
-        s: 'a socket',
-        b: 'a block device',
-        c: 'a character device',
-      };
-      const what = names[type] ?? `an entry of unknown type ${type}`;
-      this.problem(
-        path,
-        targetError('BP_NOT_RESTORED', `is ${what}, which this version does not restore`, path),
-      );
-      return;
-    }
+    const { path } = entry;
     try {
-      const at = this.#jail.at(path);
-      symlinkSync(fromByteString(nameFromJson(json.l as string)), at);
-      setLinkMetadata(at, metadata);
+      this.#lost(path, makeSpecial(this.#jail.at(path), entry, metadata, this.#policy));
       this.counts.others += 1;
     } catch (error) {
-      this.problem(path, error);
+      this.#missing.add(path);
+      if (isBackpackError(error) && error.code === 'BP_NOT_RESTORED')
+        this.problem(path, targetError(error.code, error.message, path));
+      else this.problem(path, error);
     }
   }
 
-  #hardLink({ path, first }: { path: ByteString; first: ByteString }): void {
+  /** Flags of a file; one that is immutable cannot even be linked, so they come after everything else. */
+  #flags({ path, metadata }: { path: ByteString; metadata: Metadata }): void {
+    if (this.#missing.has(path)) return;
+    const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+    try {
+      const fd = openSync(this.#jail.at(path), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+      try {
+        this.#lost(path, setFlags(fd, metadata));
+      } finally {
+        closeSync(fd);
+      }
+    } catch (error) {
+      this.#lost(path, [`flags ${metadata.flags} (${(error as NodeJS.ErrnoException).code})`]);
+    }
+  }
+
+  /** Names what of an entry's metadata could not be set; the entry itself is there. */
+  #lost(path: ByteString, lost: readonly string[]): void {
+    if (lost.length > 0)
+      this.problem(path, targetError('BP_METADATA', `is restored, but not its ${lost.join(', ')}`, path));
+  }
+
+  #hardLink({ path, first, isFile }: HardLink): void {
     try {
       if (this.#missing.has(first))
         throw targetError(
@@ -309,7 +338,8 @@ class RestoreRun {
         );
       const from = this.#jail.at(first);
       linkSync(from, this.#jail.at(path));
-      this.counts.files += 1;
+      if (isFile) this.counts.files += 1;
+      else this.counts.others += 1;
     } catch (error) {
       this.problem(path, error);
     }
@@ -353,8 +383,7 @@ class RestoreRun {
       if (failed !== undefined) throw BackpackError.fromJSON(failed);
       const x = results.find((result) => result.x !== undefined)?.x;
       if (x !== file.x) throw reject('E_HASH', 'the content has another XXH64 than the snapshot says');
-      this.#nameLarge(file, partial);
-      this.#done(file, undefined);
+      this.#done(file, this.#nameLarge(file, partial));
     } catch (error) {
       try {
         unlinkSync(this.#jail.at(partial));
@@ -367,10 +396,12 @@ class RestoreRun {
     }
   }
 
-  #nameLarge(file: RestoreFile, partial: ByteString): void {
+  /** @returns what of its metadata could not be set */
+  #nameLarge(file: RestoreFile, partial: ByteString): string[] {
     const fd = openSync(this.#jail.at(partial), constants.O_RDONLY | constants.O_NOFOLLOW);
+    let lost: string[];
     try {
-      setMetadata(fd, file.metadata);
+      lost = setMetadata(fd, file.metadata, this.#policy);
     } finally {
       closeSync(fd);
     }
@@ -381,9 +412,10 @@ class RestoreRun {
       const { code } = error as NodeJS.ErrnoException;
       if (code !== 'EPERM' && code !== 'ENOTSUP' && code !== 'EOPNOTSUPP' && code !== 'ENOSYS') throw error;
       renameSync(this.#jail.at(partial), this.#jail.at(file.path));
-      return;
+      return lost;
     }
     unlinkSync(this.#jail.at(partial));
+    return lost;
   }
 
   /** Splits a file's extents into parts that fit a worker's memory; whole records stay whole. */
@@ -443,11 +475,12 @@ class RestoreRun {
   }
 
   #done(file: RestoreFile, outcome: RestoreOutcome): void {
-    if (outcome !== undefined) {
+    if (outcome !== undefined && 'code' in outcome) {
       this.#missing.add(file.path);
       this.problem(file.path, BackpackError.fromJSON(outcome));
       return;
     }
+    this.#lost(file.path, outcome ?? []);
     this.counts.files += 1;
     this.counts.bytes += file.sizeBytes;
     this.#report(false);

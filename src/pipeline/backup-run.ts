@@ -2,16 +2,28 @@
  * The main thread's part of a backup: merges the walk with the parents' pages, gives changed files to the workers,
  * puts the results back in order and builds pages. Memory does not grow with the number of files.
  */
+import { lstatSync } from 'node:fs';
 import type { ByteString } from '../base/bytes.ts';
 import { BackpackError } from '../base/errors.ts';
 import { KiB, MiB } from '../base/limits.ts';
-import { hole, zeros } from '../format/extents.ts';
 import { type BuiltPage, type KeptEntry, type NewEntry, PageBuilder } from '../format/page-builder.ts';
+import { type Libc, libc } from '../platform/libc.ts';
+import { Owners } from '../platform/owners.ts';
 import type { Filter } from '../source/filter.ts';
-import { type FileStamp, sameStamp } from '../source/read-file.ts';
+import { piecesOf } from '../source/holes.ts';
+import { reach } from '../source/reach.ts';
+import {
+  closeSource,
+  type FileStamp,
+  openSource,
+  sameStamp,
+  stampOf,
+  stampOfStat,
+} from '../source/read-file.ts';
 import { type SourceItem, type SourceProblem, type SourceRoot, walk } from '../source/walk.ts';
-import { entryPrefix, FilesystemNumbers, typeOf, withStamp } from './entry-line.ts';
-import { extentsOf } from './extent-list.ts';
+import { EntryLines, typeOf, warningsText, withStamp } from './entry-line.ts';
+import { EntryMaker } from './entry-maker.ts';
+import { extentsOf, joinExtents } from './extent-list.ts';
 import { findInParents } from './find-parent.ts';
 import {
   type FileResult,
@@ -22,6 +34,7 @@ import {
   type RangesResult,
   type RangesTask,
 } from './jobs.ts';
+import { contentOf, sameEntry } from './kept-entry.ts';
 import type { PackList } from './pack-list.ts';
 import type { ParentCursor } from './parent-cursor.ts';
 import { chainBytes, RangeChain } from './range-chain.ts';
@@ -38,6 +51,10 @@ export interface BackupRunOptions {
   readonly packs: PackList;
   readonly hashStateBytes: number;
   readonly pathHash: (path: ByteString) => number;
+  /** Whether access times are kept. */
+  readonly atime?: boolean | undefined;
+  /** Whether unchanged files are read, too. */
+  readonly readAll?: boolean | undefined;
   /** Called before the first file is given to a worker: loads the dedup catalog. */
   readonly beforeFirstFile: () => Promise<void>;
   readonly onPage: (page: BuiltPage) => Promise<void>;
@@ -45,6 +62,8 @@ export interface BackupRunOptions {
   /** A file that was read is a key file of a repository. */
   readonly onKeyFile?: (path: ByteString) => void;
   readonly onWarning: (path: ByteString, warnings: readonly string[]) => void;
+  /** A file whose content is another one though nothing else of it changed; only found when it is read again. */
+  readonly onSilentChange?: (path: ByteString) => void;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -75,8 +94,11 @@ interface Waiting {
   readonly real: ByteString;
   readonly size: number;
   readonly prefix: string;
+  /** Its entry in a parent, when lstat shows no change. */
   readonly kept: KeptEntry | NewEntry | undefined;
   readonly counter: FileCounter;
+  /** Whether the parent would have been believed. */
+  readonly trusted: boolean;
 }
 
 interface Batch {
@@ -90,6 +112,10 @@ const batchBytes: number = 4 * MiB;
 const slotsMax = 2048;
 const callsPerWorker = 2;
 const yieldEvery = 256;
+/** Times that a changing file is read before it is stored as `torn`. */
+const readsMax = 3;
+/** A larger file that changes is read once: what is written all the time will not stand still for the second time. */
+const readAgainMax: number = 1024 * MiB;
 
 /** Where a file that is read is counted. */
 type FileCounter = 'newFiles' | 'changedFiles' | 'unchangedFiles' | 'rereadFiles';
@@ -107,7 +133,9 @@ export class BackupRun {
     others: 0,
   };
   readonly #o: BackupRunOptions;
-  readonly #filesystems = new FilesystemNumbers();
+  readonly #lines: EntryLines;
+  readonly #maker: EntryMaker;
+  readonly #libc: Libc | undefined = libc();
   readonly #builder: PageBuilder;
   readonly #slots: Slot[] = [];
   readonly #calls: number[];
@@ -125,7 +153,14 @@ export class BackupRun {
     options.signal?.addEventListener('abort', () => this.#stop(options.signal?.reason), { once: true });
     this.#o = options;
     this.#builder = new PageBuilder(options.pathHash);
+    this.#lines = new EntryLines(new Owners(), options.atime === true);
+    this.#maker = new EntryMaker(options.onWarning);
     this.#calls = options.workers.map(() => 0);
+  }
+
+  /** New and changed entries whose extended attributes and flags could not be looked at. */
+  get withoutExtras(): number {
+    return this.#maker.withoutExtras;
   }
 
   /** Walks everything; resolves when all pages have been handed on. */
@@ -176,29 +211,33 @@ export class BackupRun {
       });
       return;
     }
-    const prefix = entryPrefix(item, type, this.#filesystems);
-    const { parent, known } = await findInParents(this.#o.parents, item.stored, prefix);
+    const head = this.#lines.head(item, type);
+    const prefix = head + this.#lines.rest(item, type);
+    // Makes one flat string of the tree of pieces: thousands of lines wait at a time, and trees are a burden to the
+    // garbage collector.
+    Number(prefix);
+    const { parent, known } = await findInParents(this.#o.parents, item.stored, prefix, head);
     const size = Number(item.stat.size);
     this.#count(type, size);
-    // A file that changed within the resolution of the clock looks the same: those are read again.
-    const trusted = parent !== undefined && (type !== 'f' || item.stat.ctimeNs < parent.trustBeforeNs);
-    if (parent !== undefined && trusted) {
+    // What changed within the resolution of the clock looks the same: it is looked at again.
+    const trusted = parent !== undefined && item.stat.ctimeNs < parent.trustBeforeNs;
+    if (trusted && !(type === 'f' && this.#o.readAll === true)) {
       if (type === 'f') {
         this.counts.unchangedFiles += 1;
         this.counts.unchangedBytes += size;
       }
-      this.#slots.push({ entry: await parent.take(item.stored, prefix) });
+      this.#slots.push({ entry: await this.#maker.unchanged(parent, item, type, prefix, head) });
       return;
     }
+    const kept = parent === undefined ? undefined : await parent.take(item.stored, head);
     if (type !== 'f') {
-      this.#slots.push({ entry: { path: item.stored, prefix, x: undefined, extents: [] } });
+      this.#slots.push({ entry: this.#maker.withoutContent(item, type, prefix, kept) });
       return;
     }
     const same = size === 0 ? 'unchangedFiles' : 'rereadFiles';
     const counter = parent !== undefined ? same : known ? 'changedFiles' : 'newFiles';
     this.counts[counter] += 1;
-    const kept = parent === undefined ? undefined : await parent.take(item.stored, prefix);
-    await this.#file(item, prefix, kept, counter);
+    await this.#file(item, { prefix, kept, counter, trusted });
   }
 
   #count(type: string, size: number): void {
@@ -212,29 +251,25 @@ export class BackupRun {
 
   async #file(
     item: SourceItem,
-    prefix: string,
-    kept: KeptEntry | NewEntry | undefined,
-    counter: FileCounter,
+    parts: Pick<Waiting, 'prefix' | 'kept' | 'counter' | 'trusted'>,
   ): Promise<void> {
-    const { stat, real } = item;
-    const size = Number(stat.size);
+    const size = Number(item.stat.size);
     const slot: Slot = { entry: undefined };
     this.#slots.push(slot);
+    const file: Waiting = { slot, path: item.stored, real: item.real, size, ...parts };
     if (size === 0) {
-      slot.entry = kept ?? { path: item.stored, prefix, x: undefined, extents: [] };
+      slot.entry = this.#maker.withoutContent(item, 'f', file.prefix, file.kept);
       return;
     }
     if (!this.#started) {
       this.#started = true;
       await this.#o.beforeFirstFile();
     }
-    const file: Waiting = { slot, path: item.stored, real, size, prefix, kept, counter };
-    const { mtimeNs, ctimeNs, ino } = stat;
-    if (size > rangeBytes)
-      return this.#large(file, { size, mtimeNs, ctimeNs, ino }, stat.blocks * 512n < stat.size);
+    if (size > rangeBytes) return this.#large(file, stampOfStat(item.stat));
+    const { mtimeNs, ctimeNs, ino } = item.stat;
     const batch = this.#batch;
     batch.files.push(file);
-    batch.stamps.push(stat.size, mtimeNs, ctimeNs, ino);
+    batch.stamps.push(item.stat.size, mtimeNs, ctimeNs, ino);
     batch.bytes += size + 4 * KiB;
     if (batch.files.length >= batchFiles || batch.bytes >= batchBytes) await this.#flush();
   }
@@ -250,6 +285,13 @@ export class BackupRun {
     const { slot, path, real, kept } = file;
     const { error, stamp, warnings, keyFile } = result;
     if (error !== undefined) {
+      if (error.context['errno'] === 'EGROWN' && this.#failure === undefined) {
+        const now = this.#stampAgain(real);
+        if (now !== undefined) {
+          this.#ranges(file, now, undefined, 1);
+          return;
+        }
+      }
       this.#uncount(file.size, file.counter);
       const cause = BackpackError.fromJSON(error);
       const code = String(cause.context['errno'] ?? cause.code);
@@ -259,18 +301,21 @@ export class BackupRun {
     }
     if (keyFile === true) this.#o.onKeyFile?.(path);
     if (warnings !== undefined) this.#o.onWarning(path, warnings);
+    if (this.#libc === undefined) this.#maker.withoutExtras += 1;
     const start = stamp === undefined ? file.prefix : withStamp(file.prefix, stamp);
     const entry: NewEntry = {
       path,
-      prefix: warnings === undefined ? start : `${start},"w":${JSON.stringify(warnings)}`,
+      prefix: start + (result.extras ?? '') + warningsText(warnings ?? []),
       x: result.x === '' ? undefined : result.x,
       extents: extentsOf(extents, this.#o.packs),
     };
     // Read again only to be sure, and found in the same place: the old line, and with it the old page, can stay.
-    slot.entry = kept !== undefined && sameContent(kept, entry) ? kept : entry;
-    if (kept !== undefined && slot.entry !== kept && !sameHash(kept, entry)) {
+    slot.entry = kept !== undefined && sameEntry(kept, entry) ? kept : entry;
+    if (kept !== undefined && slot.entry !== kept && contentOf(kept).x !== entry.x) {
       this.counts.rereadFiles -= 1;
       this.counts.changedFiles += 1;
+      // Nothing that lstat tells has changed, but the content has: a failing disk, or somebody who set the times back.
+      if (file.trusted && stamp === undefined) this.#o.onSilentChange?.(path);
     }
   }
 
@@ -302,23 +347,64 @@ export class BackupRun {
   }
 
   /** All workers read one large file together. */
-  async #large(waiting: Waiting, stamp: FileStamp, sparse: boolean): Promise<void> {
-    const file: FileTask = { path: waiting.real, stored: waiting.path, stamp };
+  async #large(file: Waiting, stamp: FileStamp): Promise<void> {
     await this.#flush();
-    const chain = new SharedArrayBuffer(chainBytes(this.#o.hashStateBytes));
-    const task: RangesTask = { file, chain, sparse };
-    const results: RangesResult[] = [];
     while (Math.max(...this.#calls) > callsPerWorker) await this.#settle();
+    this.#ranges(file, stamp, stamp, 1);
+  }
+
+  /**
+   * @param found the state that the file was found in now
+   * @param walked the state that its line tells of; undefined: none that can be right
+   */
+  #ranges(waiting: Waiting, found: FileStamp, walked: FileStamp | undefined, reads: number): void {
+    const chain = new SharedArrayBuffer(chainBytes(this.#o.hashStateBytes));
+    const { stamp, pieces } = this.#piecesOf(waiting.real, found);
+    const file: FileTask = { path: waiting.real, stored: waiting.path, stamp };
+    const task: RangesTask = { file, chain, pieces };
+    const results: RangesResult[] = [];
     this.#chains.add(chain);
     this.#o.workers.forEach((_, index) => {
-      this.#call<RangesResult>(index, 'ranges', task, (result) => {
-        results.push(result);
+      this.#call<RangesResult>(index, 'ranges', task, (one) => {
+        results.push(one);
         if (results.length < this.#o.workers.length) return;
         this.#chains.delete(chain);
-        const joined = joinRanges(results, file);
-        this.#finish(waiting, joined, joined.extents);
+        const result = joinRanges(results, file);
+        const torn = result.warnings?.includes('torn') === true;
+        const more = torn && reads < readsMax && stamp.size <= readAgainMax && this.#failure === undefined;
+        const now = more ? this.#stampAgain(file.path) : undefined;
+        if (now !== undefined) this.#ranges(waiting, now, walked, reads + 1);
+        else if (result.stamp !== undefined || (walked !== undefined && sameStamp(stamp, walked)))
+          this.#finish(waiting, result, result.extents);
+        else this.#finish(waiting, { ...result, stamp }, result.extents);
       });
     });
+  }
+
+  /** The holes of a sparse file, and the state of the file in which it has them. */
+  #piecesOf(path: ByteString, stamp: FileStamp): Pick<RangesTask, 'pieces'> & { stamp: FileStamp } {
+    if (stamp.sparse !== true || this.#libc === undefined) return { stamp };
+    let fd = -1;
+    try {
+      fd = openSource(path);
+      const now = stampOf(fd, path);
+      return { stamp: now, pieces: piecesOf(this.#libc, fd, now.size, rangeBytes) };
+    } catch {
+      // Whoever reads it will meet the same error, and say so.
+      return { stamp };
+    } finally {
+      if (fd >= 0) closeSource(fd);
+    }
+  }
+
+  /** The state of a file that is to be read once more; undefined when there is nothing to read. */
+  #stampAgain(path: ByteString): FileStamp | undefined {
+    try {
+      const stat = reach(path, (real) => lstatSync(real, { bigint: true }));
+      return stat.isFile() && stat.size > 0n ? stampOfStat(stat) : undefined;
+    } catch {
+      return undefined;
+    }
   }
 
   #call<R>(index: number, method: string, argument: unknown, done: (result: R) => void): void {
@@ -367,56 +453,13 @@ function joinRanges(results: readonly RangesResult[], file: FileTask): FileResul
   const ranges = results.flatMap((result) => [...result.ranges]).sort((a, b) => a[0] - b[0]);
   const end = results.find((result) => result.end !== undefined)?.end;
   const extents: number[] = [];
-  for (const [, list] of ranges) for (let i = 0; i < list.length; i += 5) joinExtent(extents, list, i);
+  for (const [, list] of ranges) joinExtents(extents, list);
   if (end === undefined) throw new RangeError(`no worker saw the end of a file of ${file.stamp.size} bytes`);
   const states = results.flatMap(({ before }) => (before === undefined ? [] : [before]));
   // Each worker opens the file for itself: when it changed in between, each range is of one state, but not the whole.
   const mixed = states.some((state) => !sameStamp(state, states[0]!));
-  const warnings = mixed && end.warnings === undefined ? { warnings: ['torn'] } : {};
-  return { ...end, ...warnings, extents };
-}
-
-/** Appends one extent, as part of the last one when it goes on there: whole records of one pack, or zeros. */
-function joinExtent(extents: number[], list: readonly number[], at: number): void {
-  const last = extents.length - 5;
-  const pack = list[at]!;
-  const whole = pack >= 0 && list[at + 4] === -1 && extents[last + 4] === -1;
-  const follows = whole && extents[last + 1]! + extents[last + 2]! === list[at + 1];
-  if (last >= 0 && extents[last] === pack && (pack < 0 || follows)) {
-    extents[last + 2]! += list[at + 2]!;
-    extents[last + 3]! += list[at + 3]!;
-  } else {
-    extents.push(...list.slice(at, at + 5));
-  }
-}
-
-/** Whether a file that was read again holds what it held: it may lie elsewhere now, because a pack is gone. */
-function sameHash(kept: KeptEntry | NewEntry, entry: NewEntry): boolean {
-  if (!('page' in kept)) return kept.x === entry.x;
-  return (JSON.parse(kept.text.slice(0, kept.text.indexOf('\n'))) as { x?: string }).x === entry.x;
-}
-
-function sameContent(kept: KeptEntry | NewEntry, entry: NewEntry): boolean {
-  if (!('page' in kept)) return false;
-  const found = JSON.parse(kept.text.slice(0, kept.text.indexOf('\n'))) as {
-    x?: string;
-    n?: number;
-    e?: number[][];
-  };
-  if (found.x !== entry.x || found.n !== undefined || !kept.text.startsWith(entry.prefix)) return false;
-  const old = found.e ?? [];
-  return (
-    old.length === entry.extents.length &&
-    entry.extents.every((e, i) => {
-      const [k, record, count, length, offset = 0] = old[i]!;
-      const pack = k === -1 ? hole : k === -2 ? zeros : kept.page.packs[k!];
-      return (
-        pack === e.pack &&
-        record === e.record &&
-        count === e.count &&
-        length === e.length &&
-        offset === e.offset
-      );
-    })
-  );
+  const known = end.warnings ?? [];
+  return mixed && !known.includes('torn')
+    ? { ...end, warnings: ['torn', ...known], extents }
+    : { ...end, extents };
 }

@@ -10,25 +10,32 @@ export interface InParents {
   readonly known: boolean;
 }
 
-/** Asks each parent in turn; a later one wins. @param prefix what lstat gives of the entry's line */
+/**
+ * Asks each parent in turn; a later one wins.
+ * @param prefix what is expected of the entry's line when nothing has changed
+ * @param head what lstat gives of it, with which the prefix begins
+ */
 export async function findInParents(
   parents: readonly ParentCursor[],
   path: ByteString,
   prefix: string,
+  head: string,
 ): Promise<InParents> {
   let parent: ParentCursor | undefined;
   let known = false;
   for (const cursor of parents) {
-    if (!cursor.matches(prefix)) {
+    let matches = cursor.matches(prefix);
+    if (!matches) {
       let found = cursor.seek(path);
       while (found === 'load') {
         await cursor.load();
         found = cursor.seek(path);
       }
       if (found === 'none') continue;
+      matches = cursor.matches(head);
     }
     known = true;
-    if (cursor.matches(prefix)) parent = cursor;
+    if (matches) parent = cursor;
   }
   return { parent, known };
 }

@@ -17,8 +17,11 @@ export interface RestoreFile {
   readonly writer: string;
 }
 
-/** What became of a file: undefined when it is there and verified. */
-export type RestoreOutcome = ErrorJson | undefined;
+/**
+ * What became of a file: undefined when it is there and verified; what of its metadata is lost when the rest is; else
+ * an error.
+ */
+export type RestoreOutcome = ErrorJson | readonly string[] | undefined;
 
 /** One large file, restored by all workers at once. */
 export interface RestoreLarge {

@@ -17,7 +17,7 @@ import type { StorageSpec } from '../storage/open.ts';
 import type { Storage } from '../storage/storage.ts';
 import { fromSystemError } from '../storage/storage-errors.ts';
 import { Jail } from '../target/jail.ts';
-import { setMetadata } from '../target/metadata.ts';
+import { everything, type MetadataPolicy, setMetadata } from '../target/metadata.ts';
 import { RangeChain } from './range-chain.ts';
 import { RecordSource } from './record-source.ts';
 import type { LargeResult, RestoreFile, RestoreLarge, RestoreOutcome } from './restore-jobs.ts';
@@ -28,6 +28,8 @@ export interface RestoreWorkerOptions {
   readonly keyring: KeyringData;
   /** Absolute path of the target. */
   readonly target: ByteString;
+  /** What of the metadata is wanted; default: all. */
+  readonly metadata?: MetadataPolicy | undefined;
 }
 
 /** Files up to this size are put together in memory; larger ones are restored in parts of about this size. */
@@ -44,6 +46,7 @@ export class RestoreWorker {
   readonly #file: number;
   readonly #state: number;
   readonly #jail: Jail;
+  readonly #policy: MetadataPolicy;
   readonly #zeros: Buffer = Buffer.alloc(MiB);
 
   /** @param storage the worker's own, opened from `options.storage`; inline workers share the repository's */
@@ -59,6 +62,7 @@ export class RestoreWorker {
     };
     this.#source = new RecordSource(context, this.#codec);
     this.#jail = new Jail(options.target);
+    this.#policy = options.metadata ?? everything;
   }
 
   /** Restores files of up to one part each. @returns one outcome per file */
@@ -66,8 +70,8 @@ export class RestoreWorker {
     const outcomes: RestoreOutcome[] = [];
     for (const file of files) {
       try {
-        await this.#small(file);
-        outcomes.push(undefined);
+        const lost = await this.#small(file);
+        outcomes.push(lost.length === 0 ? undefined : lost);
       } catch (error) {
         outcomes.push(outcomeOf(error, file.path));
       }
@@ -101,7 +105,8 @@ export class RestoreWorker {
     this.#jail.close();
   }
 
-  async #small(file: RestoreFile): Promise<void> {
+  /** @returns what of its metadata could not be set */
+  async #small(file: RestoreFile): Promise<string[]> {
     const at = await this.#content(file);
     const { kernel } = this.#codec;
     if (file.sizeBytes > 0 && kernel.hashOf(at, file.sizeBytes) !== file.x) {
@@ -110,7 +115,7 @@ export class RestoreWorker {
     const fd = openSync(this.#jail.at(file.path), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
     try {
       writeAll(fd, kernel.bytes.subarray(at, at + file.sizeBytes), 0);
-      setMetadata(fd, file.metadata);
+      return setMetadata(fd, file.metadata, this.#policy);
     } catch (error) {
       // Half a file is worse than none.
       unlinkSync(this.#jail.at(file.path));

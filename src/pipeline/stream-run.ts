@@ -44,6 +44,8 @@ export class StreamRun {
     unchangedBytes: 0,
     others: 0,
   };
+  /** A stream has no attributes that could be missing. */
+  readonly withoutExtras = 0;
   readonly #o: StreamRunOptions;
 
   constructor(options: StreamRunOptions) {

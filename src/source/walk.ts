@@ -3,8 +3,10 @@
  * bytes. Nothing is opened but folders; symbolic links are never followed below a root.
  */
 import { type BigIntStats, lstatSync, readdirSync, readlinkSync, statSync } from 'node:fs';
-import { type ByteString, toFsPath, utf8ToByteString } from '../base/bytes.ts';
-import type { Filter, FolderState } from './filter.ts';
+import { type ByteString, utf8ToByteString } from '../base/bytes.ts';
+import { pathMax } from '../base/limits.ts';
+import type { Filter, FolderState, Verdict } from './filter.ts';
+import { reach } from './reach.ts';
 
 /** A path to back up: where it is, and how it is called in the snapshot (empty: its content is the top). */
 export interface SourceRoot {
@@ -55,7 +57,7 @@ export function* walk(roots: readonly SourceRoot[], filter: Filter): Generator<S
   let above: ByteString[] = [];
   for (const root of roots) {
     above = yield* ancestorsOf(root, above);
-    yield* visit(root.real, '', root.stored, filter, undefined, root.listed === true);
+    yield* visit(root.real, root.stored, filter, root.listed === true);
   }
 }
 
@@ -73,7 +75,7 @@ function* ancestorsOf(
     const up = parts.length - i;
     const real = root.real.split('/').slice(0, -up).join('/') || '/';
     try {
-      const stat = statSync(toFsPath(real), { bigint: true });
+      const stat = reach(real, (path) => statSync(path, { bigint: true }));
       yield { real, stored, stat, link: undefined, ancestor: true };
     } catch (error) {
       yield problem(real, stored, error);
@@ -82,79 +84,146 @@ function* ancestorsOf(
   return chain;
 }
 
-/** @param place where the folder is that holds it; undefined for a root */
+/** A folder on the way: its names, and how far the walk has come. */
+interface Level {
+  readonly real: string;
+  readonly stored: string;
+  readonly names: readonly ByteString[];
+  readonly place: Place;
+  /** It is left out, unless something in it is not; and why. */
+  readonly leftOut: { readonly pending: Pending; readonly reason: string } | undefined;
+  next: number;
+}
+
+/** A loop, not a recursion: a path of 65,535 bytes can have 32,767 folders. */
 function* visit(
-  real: ByteString,
+  root: ByteString,
+  storedRoot: ByteString,
+  filter: Filter,
+  listed: boolean,
+): Generator<SourceItem | SourceProblem> {
+  const levels: Level[] = [];
+  let real = root;
+  let stored = storedRoot;
+  let name: ByteString = '';
+  let place: Place | undefined;
+  for (;;) {
+    const found = lookAt(real, stored);
+    if ('code' in found) {
+      yield found;
+    } else {
+      const { stat } = found;
+      const verdict =
+        place === undefined
+          ? filter.root(real, stat, listed, stored)
+          : filter.decide(place.state, real, name, stat, stored);
+      if (verdict === undefined && !stat.isDirectory()) {
+        if (place?.pending !== undefined) yield* flush(place.pending);
+        yield found;
+      } else {
+        const level = yield* visitFolder(found, name, filter, place, listed, verdict);
+        if (level !== undefined) levels.push(level);
+      }
+    }
+    let level = levels.at(-1);
+    while (level !== undefined && level.next === level.names.length) {
+      const { leftOut } = level;
+      if (leftOut?.pending.done === false) yield excluded(leftOut.pending.item, leftOut.reason);
+      levels.pop();
+      level = levels.at(-1);
+    }
+    if (level === undefined) return;
+    name = level.names[level.next++]!;
+    real = level.real + name;
+    stored = level.stored + name;
+    place = level.place;
+  }
+}
+
+/** A folder, or anything that the filter has something to say of. @returns what is in it, to be visited next */
+function* visitFolder(
+  item: SourceItem,
   name: ByteString,
-  stored: ByteString,
   filter: Filter,
   place: Place | undefined,
   listed: boolean,
-): Generator<SourceItem | SourceProblem> {
-  let stat: BigIntStats;
-  let link: ByteString | undefined;
-  try {
-    stat = lstatSync(toFsPath(real), { bigint: true });
-    if (stat.isSymbolicLink()) link = readlinkSync(toFsPath(real), 'latin1');
-  } catch (error) {
-    yield problem(real, stored, error);
-    return;
-  }
-  const verdict =
-    place === undefined
-      ? filter.root(real, stat, listed, stored)
-      : filter.decide(place.state, real, name, stat, stored);
+  verdict: Verdict | undefined,
+): Generator<SourceItem | SourceProblem, Level | undefined> {
+  const { real, stored, stat } = item;
   let pending = place?.pending;
   if (verdict !== undefined && verdict.why !== 'mount' && !verdict.descend) {
-    yield { real, stored, code: verdict.why === 'own' ? 'skipped' : 'excluded', message: verdict.reason };
-    return;
+    yield verdict.why === 'own' ? skipped(item, verdict.reason) : excluded(item, verdict.reason);
+    return undefined;
   }
-  const item: SourceItem = { real, stored, stat, link, ancestor: false };
   if (verdict?.why === 'rule') {
     pending = { item, above: pending, done: false };
   } else if (stored !== '') {
     yield* flush(pending);
     yield item;
   }
-  if (verdict?.why === 'mount') yield { real, stored, code: 'skipped', message: verdict.reason };
-  if (stat.isDirectory() && (verdict === undefined || verdict.descend)) {
-    yield* visitFolder(item, name, filter, place, pending, listed);
-  }
-  if (verdict?.why === 'rule' && pending?.done === false)
-    yield { real, stored, code: 'excluded', message: verdict.reason };
-}
-
-function* visitFolder(
-  { real, stored, stat }: SourceItem,
-  name: ByteString,
-  filter: Filter,
-  place: Place | undefined,
-  pending: Pending | undefined,
-  listed: boolean,
-): Generator<SourceItem | SourceProblem> {
-  let names: ByteString[];
-  try {
-    names = readdirSync(toFsPath(real), 'latin1').sort();
-  } catch (error) {
-    yield problem(real, stored, error);
-    return;
+  if (verdict?.why === 'mount') yield skipped(item, verdict.reason);
+  const leftOut = verdict?.why === 'rule' ? { pending: pending!, reason: verdict.reason } : undefined;
+  const descend = stat.isDirectory() && (verdict === undefined || verdict.descend);
+  const names = descend ? namesIn(real, stored) : [];
+  if ('code' in names) yield names;
+  if ('code' in names || !descend) {
+    if (leftOut?.pending.done === false) yield excluded(item, leftOut.reason);
+    return undefined;
   }
   const state =
     place === undefined
       ? filter.enterRoot(real, stat, names, listed)
       : filter.enter(place.state, real, name, stat, names);
-  const inside: Place = { state, pending };
-  const realBase = real === '/' ? '/' : `${real}/`;
-  const storedBase = stored === '' ? '' : `${stored}/`;
-  for (const one of names) yield* visit(realBase + one, one, storedBase + one, filter, inside, false);
+  return {
+    real: real === '/' ? '/' : `${real}/`,
+    stored: stored === '' ? '' : `${stored}/`,
+    names,
+    place: { state, pending },
+    leftOut,
+    next: 0,
+  };
 }
 
-/** The folders on the way to something that is stored. */
+function excluded({ real, stored }: SourceItem, message: string): SourceProblem {
+  return { real, stored, code: 'excluded', message };
+}
+
+function skipped({ real, stored }: SourceItem, message: string): SourceProblem {
+  return { real, stored, code: 'skipped', message };
+}
+
+/** What is at a path. */
+function lookAt(real: ByteString, stored: ByteString): SourceItem | SourceProblem {
+  try {
+    if (stored.length > pathMax)
+      throw Object.assign(new Error('a snapshot has no place for a path this long'), {
+        code: 'ENAMETOOLONG',
+      });
+    const stat = reach(real, (path) => lstatSync(path, { bigint: true }));
+    const link = stat.isSymbolicLink() ? reach(real, (path) => readlinkSync(path, 'latin1')) : undefined;
+    return { real, stored, stat, link, ancestor: false };
+  } catch (error) {
+    return problem(real, stored, error);
+  }
+}
+
+/** The names in a folder, in order. */
+function namesIn(real: ByteString, stored: ByteString): ByteString[] | SourceProblem {
+  try {
+    return reach(real, (path) => readdirSync(path, 'latin1')).sort();
+  } catch (error) {
+    return problem(real, stored, error);
+  }
+}
+
+/** The folders on the way to something that is stored, the outermost first. */
 function* flush(pending: Pending | undefined): Generator<SourceItem> {
-  if (pending === undefined || pending.done) return;
-  pending.done = true;
-  yield* flush(pending.above);
-  yield pending.item;
+  const items: SourceItem[] = [];
+  for (let one = pending; one !== undefined && !one.done; one = one.above) {
+    one.done = true;
+    items.push(one.item);
+  }
+  yield* items.reverse();
 }
 
 function problem(real: ByteString, stored: ByteString, error: unknown): SourceProblem {

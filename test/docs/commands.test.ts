@@ -95,7 +95,7 @@ test.each(['README.md', 'docs/config.md'])(
     expect(configs.length).toBeGreaterThan(0);
     for (const config of configs) {
       expect(isConfig(config)).toBe(true);
-      for (const set of Object.keys(config.sets ?? {})) expect(ignoredSettings(config, set)).toEqual([]);
+      expect(ignoredSettings(config)).toEqual([]);
     }
   },
 );

@@ -21,7 +21,7 @@ it('is refused at once', async () => {
     const metadata = { mode: '0600', mtime: '0.000000000', uid: undefined, gid: undefined };
     const file = { path: 'a', sizeBytes: 5, x: '0'.repeat(16), extents: [extent], metadata };
     const [outcome] = await worker.files([{ ...file, writer: '0'.repeat(16) }]);
-    codes.push(outcome?.code as string | undefined);
+    codes.push(outcome !== undefined && 'code' in outcome ? outcome.code : undefined);
   }
   await worker.finish();
   expect(codes.sort()).toEqual(['E_EXTENT', 'E_KIND']);

@@ -65,15 +65,39 @@ export function show(voice: Voice, progress: Progress, counts: Shown, event: Bac
     progress.done();
     voice.warn(`warning: ${spelled(event.path)} ${message}\n`);
   } else {
-    const text = byteStringToText(event.path);
-    voice.event({
-      type: 'warning',
-      code: 'BP_TORN',
-      message: `changed while it was read: ${event.warnings.join(', ')}`,
-      path: text,
-    });
-    voice.warn(`changed while it was read: ${spelled(event.path)}\n`);
+    progress.done();
+    warn(voice, event);
   }
+}
+
+function warn(
+  voice: Voice,
+  event: Extract<BackupEvent, { type: 'warning' | 'silent-change' | 'without-extras' }>,
+): void {
+  if (event.type === 'without-extras') {
+    const message =
+      `extended attributes, ACLs and file flags of ${counted(event.entries, 'entry', 'entries')} are not stored: ` +
+      'they cannot be read here without the optional package koffi';
+    voice.event({ type: 'warning', code: 'BP_NO_EXTRAS', message });
+    voice.warn(`warning: ${message}\n`);
+    return;
+  }
+  const path = byteStringToText(event.path);
+  const say = (code: string, message: string, details = ''): void => {
+    voice.event({ type: 'warning', code, message: message + details, path });
+    voice.warn(`${message}: ${spelled(event.path)}\n`);
+  };
+  if (event.type === 'silent-change') {
+    say('BP_SILENT_CHANGE', 'the content changed, but neither its size nor any of its times');
+    return;
+  }
+  const { warnings } = event;
+  if (warnings.includes('torn')) say('BP_TORN', 'changed while it was read', `: ${warnings.join(', ')}`);
+  if (warnings.includes('xattrs'))
+    say(
+      'BP_XATTRS',
+      'extended attributes are missing, because they could not be read or are more than 512 KiB',
+    );
 }
 
 const errorsShown = 10;
@@ -118,6 +142,11 @@ export function report(voice: Voice, s: BackupSummary, first: string, again: str
     sourceErrors: s.sourceErrors,
     excluded: s.excluded,
     elapsedMs: s.elapsedMs,
-    exitCode: s.sourceErrors > 0 ? exitCodes.incomplete : exitCodes.ok,
+    exitCode: exitCodeOf(s),
   });
+}
+
+/** What is not there as it was is said with the exit code, too: files that were not read, torn ones, attributes. */
+export function exitCodeOf(s: BackupSummary): number {
+  return s.sourceErrors + s.tornFiles + s.incompleteEntries > 0 ? exitCodes.incomplete : exitCodes.ok;
 }

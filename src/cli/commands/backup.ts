@@ -12,7 +12,7 @@ import type { ConfigSet } from '../../schema/index.ts';
 import type { FilterOptions, OwnFile } from '../../source/filter.ts';
 import { type BudgetOptions, readBudget } from '../budget-settings.ts';
 import { type ChoosingOptions, filterOptions, givenPaths, namesPaths } from '../choosing.ts';
-import { asTyped, type CommonOptions, type Context, exitCodes } from '../context.ts';
+import { asTyped, type CommonOptions, type Context } from '../context.ts';
 import { checkHead } from '../head.ts';
 import { Voice } from '../render/output.ts';
 import { Progress } from '../render/progress.ts';
@@ -21,7 +21,7 @@ import { type Opened, openFrom, parseThreads, readSettings, type Settings } from
 import { streamFile } from '../stream.ts';
 import { parseTimeOption } from '../when.ts';
 import { previewBackup } from './backup-preview.ts';
-import { report, type Shown, show } from './backup-report.ts';
+import { exitCodeOf, report, type Shown, show } from './backup-report.ts';
 import { makeRepository, shell } from './init.ts';
 
 /** Options of the command. */
@@ -33,6 +33,8 @@ export interface BackupCommandOptions extends CommonOptions, ChoosingOptions, Bu
   readonly time?: string;
   readonly dryRun?: boolean;
   readonly skipIfUnchanged?: boolean;
+  readonly withAtime?: boolean;
+  readonly readAll?: boolean;
 }
 
 /** Runs the command. @returns the exit code */
@@ -100,6 +102,8 @@ export async function backup(
         tags: [...(set?.tags ?? []), ...(options.tag ?? [])],
         app: context.app,
         ...(threads === undefined ? {} : { threads }),
+        withAtime: options.withAtime === true,
+        readAll: options.readAll === true,
         ...decideOf(context),
         ...budget,
         signal: context.signal,
@@ -116,7 +120,7 @@ export async function backup(
     });
   const again = asTyped(context, `backpack restore ${shortId(summary.snapshotId)} --to restored`);
   report(voice, summary, first === undefined ? '' : firstRun(context, first), again + locate(settings, set));
-  return summary.sourceErrors > 0 ? exitCodes.incomplete : exitCodes.ok;
+  return exitCodeOf(summary);
 }
 
 function nothingGiven(): BackpackError {

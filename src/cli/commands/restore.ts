@@ -4,6 +4,7 @@ import { BackpackError } from '../../base/errors.ts';
 import { HeadStore } from '../../config/heads.ts';
 import { shortId } from '../../format/names.ts';
 import { type RestoreEvent, restore as runRestore } from '../../operations/restore.ts';
+import type { MetadataPolicy } from '../../target/metadata.ts';
 import { type CommonOptions, type Context, exitCodes } from '../context.ts';
 import { checkHead } from '../head.ts';
 import { Voice } from '../render/output.ts';
@@ -16,6 +17,11 @@ import { splitWanted } from './ls.ts';
 export interface RestoreCommandOptions extends CommonOptions {
   readonly to?: string;
   readonly threads?: string;
+  readonly numericOwner?: boolean;
+  /** False with `--no-owner`. */
+  readonly owner?: boolean;
+  /** False with `--no-special`. */
+  readonly special?: boolean;
 }
 
 /** Runs the command. @returns the exit code */
@@ -76,7 +82,8 @@ export async function restore(
   };
   try {
     const target = resolve(context.cwd, options.to);
-    const extra = { signal: context.signal, ...(threads === undefined ? {} : { threads }) };
+    const metadata = metadataPolicy(options);
+    const extra = { signal: context.signal, metadata, ...(threads === undefined ? {} : { threads }) };
     const s = await runRestore(repository, { snapshot, path, target, ...extra }, show);
     progress.done();
     if (problems > problemsShown && !voice.verbose)
@@ -105,6 +112,12 @@ export async function restore(
   } finally {
     progress.done();
   }
+}
+
+/** What the options want of owners, modes and devices. */
+function metadataPolicy(options: RestoreCommandOptions): MetadataPolicy {
+  const owners = options.owner === false ? 'none' : options.numericOwner === true ? 'numbers' : 'names';
+  return { owners, special: options.special !== false };
 }
 
 const problemsShown = 20;

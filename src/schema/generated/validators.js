@@ -4022,6 +4022,59 @@ var valid25 = _errs83 === errors;
 else {
 var valid25 = true;
 }
+if(valid25){
+if(data27.metadata !== undefined){
+let data31 = data27.metadata;
+const _errs85 = errors;
+if(errors === _errs85){
+if(Array.isArray(data31)){
+if(data31.length > 64){
+validate29.errors = [{instancePath:instancePath+"/params/metadata",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"}];
+return false;
+}
+else {
+var valid26 = true;
+const len7 = data31.length;
+for(let i7=0; i7<len7; i7++){
+let data32 = data31[i7];
+const _errs87 = errors;
+const _errs88 = errors;
+if(errors === _errs88){
+if(typeof data32 === "string"){
+if(func1(data32) > 1024){
+validate29.errors = [{instancePath:instancePath+"/params/metadata/" + i7,keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"}];
+return false;
+}
+else {
+if(!pattern12.test(data32)){
+validate29.errors = [{instancePath:instancePath+"/params/metadata/" + i7,keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]*$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]*$"+"\""}];
+return false;
+}
+}
+}
+else {
+validate29.errors = [{instancePath:instancePath+"/params/metadata/" + i7,keyword:"type",params:{type: "string"},message:"must be string"}];
+return false;
+}
+}
+var valid26 = _errs87 === errors;
+if(!valid26){
+break;
+}
+}
+}
+}
+else {
+validate29.errors = [{instancePath:instancePath+"/params/metadata",keyword:"type",params:{type: "array"},message:"must be array"}];
+return false;
+}
+}
+var valid25 = _errs85 === errors;
+}
+else {
+var valid25 = true;
+}
+}
 }
 }
 }
@@ -4038,98 +4091,98 @@ var valid0 = true;
 }
 if(valid0){
 if(data.stats !== undefined){
-let data31 = data.stats;
-const _errs85 = errors;
-if(errors === _errs85){
-if(data31 && typeof data31 == "object" && !Array.isArray(data31)){
+let data33 = data.stats;
+const _errs90 = errors;
+if(errors === _errs90){
+if(data33 && typeof data33 == "object" && !Array.isArray(data33)){
 let missing2;
-if((((data31.files === undefined) && (missing2 = "files")) || ((data31.bytes === undefined) && (missing2 = "bytes"))) || ((data31.stored === undefined) && (missing2 = "stored"))){
+if((((data33.files === undefined) && (missing2 = "files")) || ((data33.bytes === undefined) && (missing2 = "bytes"))) || ((data33.stored === undefined) && (missing2 = "stored"))){
 validate29.errors = [{instancePath:instancePath+"/stats",keyword:"required",params:{missingProperty: missing2},message:"must have required property '"+missing2+"'"}];
 return false;
 }
 else {
-if(data31.files !== undefined){
-let data32 = data31.files;
-const _errs87 = errors;
-const _errs88 = errors;
-if(!(((typeof data32 == "number") && (!(data32 % 1) && !isNaN(data32))) && (isFinite(data32)))){
+if(data33.files !== undefined){
+let data34 = data33.files;
+const _errs92 = errors;
+const _errs93 = errors;
+if(!(((typeof data34 == "number") && (!(data34 % 1) && !isNaN(data34))) && (isFinite(data34)))){
 validate29.errors = [{instancePath:instancePath+"/stats/files",keyword:"type",params:{type: "integer"},message:"must be integer"}];
 return false;
 }
-if(errors === _errs88){
-if((typeof data32 == "number") && (isFinite(data32))){
-if(data32 > 9007199254740991 || isNaN(data32)){
+if(errors === _errs93){
+if((typeof data34 == "number") && (isFinite(data34))){
+if(data34 > 9007199254740991 || isNaN(data34)){
 validate29.errors = [{instancePath:instancePath+"/stats/files",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"}];
 return false;
 }
 else {
-if(data32 < 0 || isNaN(data32)){
+if(data34 < 0 || isNaN(data34)){
 validate29.errors = [{instancePath:instancePath+"/stats/files",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"}];
 return false;
 }
 }
 }
 }
-var valid26 = _errs87 === errors;
+var valid28 = _errs92 === errors;
 }
 else {
-var valid26 = true;
+var valid28 = true;
 }
-if(valid26){
-if(data31.bytes !== undefined){
-let data33 = data31.bytes;
-const _errs90 = errors;
-const _errs91 = errors;
-if(!(((typeof data33 == "number") && (!(data33 % 1) && !isNaN(data33))) && (isFinite(data33)))){
+if(valid28){
+if(data33.bytes !== undefined){
+let data35 = data33.bytes;
+const _errs95 = errors;
+const _errs96 = errors;
+if(!(((typeof data35 == "number") && (!(data35 % 1) && !isNaN(data35))) && (isFinite(data35)))){
 validate29.errors = [{instancePath:instancePath+"/stats/bytes",keyword:"type",params:{type: "integer"},message:"must be integer"}];
 return false;
 }
-if(errors === _errs91){
-if((typeof data33 == "number") && (isFinite(data33))){
-if(data33 > 9007199254740991 || isNaN(data33)){
+if(errors === _errs96){
+if((typeof data35 == "number") && (isFinite(data35))){
+if(data35 > 9007199254740991 || isNaN(data35)){
 validate29.errors = [{instancePath:instancePath+"/stats/bytes",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"}];
 return false;
 }
 else {
-if(data33 < 0 || isNaN(data33)){
+if(data35 < 0 || isNaN(data35)){
 validate29.errors = [{instancePath:instancePath+"/stats/bytes",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"}];
 return false;
 }
 }
 }
 }
-var valid26 = _errs90 === errors;
+var valid28 = _errs95 === errors;
 }
 else {
-var valid26 = true;
+var valid28 = true;
 }
-if(valid26){
-if(data31.stored !== undefined){
-let data34 = data31.stored;
-const _errs93 = errors;
-const _errs94 = errors;
-if(!(((typeof data34 == "number") && (!(data34 % 1) && !isNaN(data34))) && (isFinite(data34)))){
+if(valid28){
+if(data33.stored !== undefined){
+let data36 = data33.stored;
+const _errs98 = errors;
+const _errs99 = errors;
+if(!(((typeof data36 == "number") && (!(data36 % 1) && !isNaN(data36))) && (isFinite(data36)))){
 validate29.errors = [{instancePath:instancePath+"/stats/stored",keyword:"type",params:{type: "integer"},message:"must be integer"}];
 return false;
 }
-if(errors === _errs94){
-if((typeof data34 == "number") && (isFinite(data34))){
-if(data34 > 9007199254740991 || isNaN(data34)){
+if(errors === _errs99){
+if((typeof data36 == "number") && (isFinite(data36))){
+if(data36 > 9007199254740991 || isNaN(data36)){
 validate29.errors = [{instancePath:instancePath+"/stats/stored",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"}];
 return false;
 }
 else {
-if(data34 < 0 || isNaN(data34)){
+if(data36 < 0 || isNaN(data36)){
 validate29.errors = [{instancePath:instancePath+"/stats/stored",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"}];
 return false;
 }
 }
 }
 }
-var valid26 = _errs93 === errors;
+var valid28 = _errs98 === errors;
 }
 else {
-var valid26 = true;
+var valid28 = true;
 }
 }
 }
@@ -4140,7 +4193,7 @@ validate29.errors = [{instancePath:instancePath+"/stats",keyword:"type",params:{
 return false;
 }
 }
-var valid0 = _errs85 === errors;
+var valid0 = _errs90 === errors;
 }
 else {
 var valid0 = true;
@@ -4619,7 +4672,7 @@ return errors === 0;
 }
 
 export const eLine = validate41;
-const pattern50 = new RegExp("^[A-Za-z0-9_-]{1,64}$", "u");
+const pattern51 = new RegExp("^[A-Za-z0-9_-]{1,64}$", "u");
 
 function validate41(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -4771,7 +4824,7 @@ let data3 = data[2];
 const _errs13 = errors;
 if(errors === _errs13){
 if(typeof data3 === "string"){
-if(!pattern50.test(data3)){
+if(!pattern51.test(data3)){
 validate41.errors = [{instancePath:instancePath+"/2",keyword:"pattern",params:{pattern: "^[A-Za-z0-9_-]{1,64}$"},message:"must match pattern \""+"^[A-Za-z0-9_-]{1,64}$"+"\""}];
 return false;
 }
@@ -6010,7 +6063,7 @@ return errors === 0;
 }
 
 export const markHead = validate67;
-const schema177 = {"type":"object","required":["backpack","v","why"],"properties":{"backpack":{"const":"mark"},"v":{"const":1},"need":{"$ref":"backpack:v1/types#/$defs/need"},"why":{"enum":["unreferenced","compacted"]}}};
+const schema178 = {"type":"object","required":["backpack","v","why"],"properties":{"backpack":{"const":"mark"},"v":{"const":1},"need":{"$ref":"backpack:v1/types#/$defs/need"},"why":{"enum":["unreferenced","compacted"]}}};
 
 function validate67(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -6103,7 +6156,7 @@ if(data.why !== undefined){
 let data4 = data.why;
 const _errs8 = errors;
 if(!((data4 === "unreferenced") || (data4 === "compacted"))){
-validate67.errors = [{instancePath:instancePath+"/why",keyword:"enum",params:{allowedValues: schema177.properties.why.enum},message:"must be equal to one of the allowed values"}];
+validate67.errors = [{instancePath:instancePath+"/why",keyword:"enum",params:{allowedValues: schema178.properties.why.enum},message:"must be equal to one of the allowed values"}];
 return false;
 }
 var valid0 = _errs8 === errors;
@@ -6126,7 +6179,7 @@ return errors === 0;
 }
 
 export const xLine = validate68;
-const pattern81 = new RegExp("^(?:packs/[0-9a-f]{5}/[0-9a-f]{40}\\.bpk|snapshots/[0-9]{8}T[0-9]{6}Z-[0-9a-f]{40}\\.bpk|moved/[0-9a-f]{40}-[0-9a-f]{40}\\.bpk|index/[0-9a-f]{40}\\.bpk|gc/[0-9a-f]{40}\\.bpk|drop/[0-9a-f]{40}\\.bpk)$", "u");
+const pattern82 = new RegExp("^(?:packs/[0-9a-f]{5}/[0-9a-f]{40}\\.bpk|snapshots/[0-9]{8}T[0-9]{6}Z-[0-9a-f]{40}\\.bpk|moved/[0-9a-f]{40}-[0-9a-f]{40}\\.bpk|index/[0-9a-f]{40}\\.bpk|gc/[0-9a-f]{40}\\.bpk|drop/[0-9a-f]{40}\\.bpk)$", "u");
 
 function validate68(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -6159,7 +6212,7 @@ const _errs2 = errors;
 const _errs3 = errors;
 if(errors === _errs3){
 if(typeof data1 === "string"){
-if(!pattern81.test(data1)){
+if(!pattern82.test(data1)){
 validate68.errors = [{instancePath:instancePath+"/1",keyword:"pattern",params:{pattern: "^(?:packs/[0-9a-f]{5}/[0-9a-f]{40}\\.bpk|snapshots/[0-9]{8}T[0-9]{6}Z-[0-9a-f]{40}\\.bpk|moved/[0-9a-f]{40}-[0-9a-f]{40}\\.bpk|index/[0-9a-f]{40}\\.bpk|gc/[0-9a-f]{40}\\.bpk|drop/[0-9a-f]{40}\\.bpk)$"},message:"must match pattern \""+"^(?:packs/[0-9a-f]{5}/[0-9a-f]{40}\\.bpk|snapshots/[0-9]{8}T[0-9]{6}Z-[0-9a-f]{40}\\.bpk|moved/[0-9a-f]{40}-[0-9a-f]{40}\\.bpk|index/[0-9a-f]{40}\\.bpk|gc/[0-9a-f]{40}\\.bpk|drop/[0-9a-f]{40}\\.bpk)$"+"\""}];
 return false;
 }
@@ -6679,17 +6732,17 @@ return errors === 0;
 }
 
 export const config = validate83;
-const schema217 = {"$schema":"https://json-schema.org/draft/2020-12/schema","$id":"backpack:v1/config","type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"$schema":{"type":"string"},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"keyCommand":{"$ref":"#/$defs/command"},"accessKey":{"$ref":"#/$defs/file"},"s3":{"$ref":"#/$defs/s3"},"cache":{"type":"boolean"},"compression":{"$ref":"#/$defs/compression"},"sets":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{},"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$":{"$ref":"#/$defs/set"}}},"limits":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"threads":{"type":"integer","minimum":1,"maximum":256},"memory":{"$ref":"#/$defs/bytes"},"readRate":{"$ref":"#/$defs/bytes"},"writeRate":{"$ref":"#/$defs/bytes"},"uploadRate":{"$ref":"#/$defs/bytes"},"downloadRate":{"$ref":"#/$defs/bytes"},"connections":{"type":"integer","minimum":1,"maximum":64},"timeout":{"type":"integer","minimum":1,"maximum":3600}}},"retention":{"type":"object"},"hooks":{"$ref":"#/$defs/hooks"},"extensions":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["module"],"patternProperties":{"^//":{}},"properties":{"module":{"type":"string","minLength":1,"maxLength":4096},"options":{"type":"object"}}}}},"$defs":{"location":{"type":"string","minLength":1,"maxLength":4096},"file":{"type":"string","minLength":1,"maxLength":4096},"command":{"type":"array","minItems":1,"maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":65535}},"hooks":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{},"^(?:backup|restore|prune|check)\\.(?:before|after|failed|finally)$":{"type":"array","maxItems":64,"items":{"$ref":"#/$defs/commandHook"}}}},"commandHook":{"type":"object","additionalProperties":false,"required":["command"],"patternProperties":{"^//":{}},"properties":{"command":{"$ref":"#/$defs/command"},"timeout":{"type":"integer","minimum":1,"maximum":86400},"onFailure":{"enum":["abort","warn","ignore"]}}},"patterns":{"type":"array","maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"files":{"type":"array","maxItems":1024,"items":{"$ref":"#/$defs/file"}},"s3":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"endpoint":{"type":"string","maxLength":1024,"pattern":"^https?://[^/@?#]+/?$"},"region":{"type":"string","pattern":"^[A-Za-z0-9-]{1,64}$"},"addressing":{"enum":["path","virtual"]},"storageClass":{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"},"encryption":{"type":"object","additionalProperties":false,"required":["algorithm"],"properties":{"algorithm":{"enum":["AES256","aws:kms"]},"kmsKeyId":{"type":"string","minLength":1,"maxLength":2048}}},"retention":{"type":"object","additionalProperties":false,"required":["mode","days"],"properties":{"mode":{"enum":["GOVERNANCE","COMPLIANCE"]},"days":{"type":"integer","minimum":1,"maximum":36500}}}}},"compression":{"enum":["none","fast","high","lz4"]},"bytes":{"if":{"type":"string"},"then":{"type":"string","pattern":"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},"else":{"type":"integer","minimum":1,"maximum":9007199254740991}},"set":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"paths":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"exclude":{"$ref":"#/$defs/patterns"},"iexclude":{"$ref":"#/$defs/patterns"},"excludeFiles":{"$ref":"#/$defs/files"},"iexcludeFiles":{"$ref":"#/$defs/files"},"include":{"$ref":"#/$defs/patterns"},"iinclude":{"$ref":"#/$defs/patterns"},"excludeCaches":{"type":"boolean"},"excludeIfPresent":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":4096}},"excludeLargerThan":{"$ref":"#/$defs/bytes"},"ignoreFiles":{"type":"boolean"},"oneFileSystem":{"type":"boolean"},"filesFrom":{"$ref":"#/$defs/files"},"filesFromNul":{"$ref":"#/$defs/files"},"command":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","maxLength":65535}},"stdinName":{"type":"string","minLength":1,"maxLength":65535},"skipIfUnchanged":{"type":"boolean"},"tags":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":1024}},"host":{"type":"string","minLength":1,"maxLength":1024},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"keyCommand":{"$ref":"#/$defs/command"},"hooks":{"$ref":"#/$defs/hooks"},"compression":{"$ref":"#/$defs/compression"}}}}};
-const schema222 = {"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"endpoint":{"type":"string","maxLength":1024,"pattern":"^https?://[^/@?#]+/?$"},"region":{"type":"string","pattern":"^[A-Za-z0-9-]{1,64}$"},"addressing":{"enum":["path","virtual"]},"storageClass":{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"},"encryption":{"type":"object","additionalProperties":false,"required":["algorithm"],"properties":{"algorithm":{"enum":["AES256","aws:kms"]},"kmsKeyId":{"type":"string","minLength":1,"maxLength":2048}}},"retention":{"type":"object","additionalProperties":false,"required":["mode","days"],"properties":{"mode":{"enum":["GOVERNANCE","COMPLIANCE"]},"days":{"type":"integer","minimum":1,"maximum":36500}}}}};
-const schema223 = {"enum":["none","fast","high","lz4"]};
-const func85 = Object.prototype.hasOwnProperty;
-const pattern95 = new RegExp("^//", "u");
-const pattern97 = new RegExp("^https?://[^/@?#]+/?$", "u");
-const pattern98 = new RegExp("^[A-Za-z0-9-]{1,64}$", "u");
-const pattern99 = new RegExp("^[A-Za-z0-9_.-]{1,64}$", "u");
-const pattern101 = new RegExp("^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", "u");
-const pattern105 = new RegExp("^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$", "u");
-const schema224 = {"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"paths":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"exclude":{"$ref":"#/$defs/patterns"},"iexclude":{"$ref":"#/$defs/patterns"},"excludeFiles":{"$ref":"#/$defs/files"},"iexcludeFiles":{"$ref":"#/$defs/files"},"include":{"$ref":"#/$defs/patterns"},"iinclude":{"$ref":"#/$defs/patterns"},"excludeCaches":{"type":"boolean"},"excludeIfPresent":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":4096}},"excludeLargerThan":{"$ref":"#/$defs/bytes"},"ignoreFiles":{"type":"boolean"},"oneFileSystem":{"type":"boolean"},"filesFrom":{"$ref":"#/$defs/files"},"filesFromNul":{"$ref":"#/$defs/files"},"command":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","maxLength":65535}},"stdinName":{"type":"string","minLength":1,"maxLength":65535},"skipIfUnchanged":{"type":"boolean"},"tags":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":1024}},"host":{"type":"string","minLength":1,"maxLength":1024},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"keyCommand":{"$ref":"#/$defs/command"},"hooks":{"$ref":"#/$defs/hooks"},"compression":{"$ref":"#/$defs/compression"}}};
+const schema218 = {"$schema":"https://json-schema.org/draft/2020-12/schema","$id":"backpack:v1/config","type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"$schema":{"type":"string"},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"keyCommand":{"$ref":"#/$defs/command"},"accessKey":{"$ref":"#/$defs/file"},"s3":{"$ref":"#/$defs/s3"},"cache":{"type":"boolean"},"compression":{"$ref":"#/$defs/compression"},"sets":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{},"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$":{"$ref":"#/$defs/set"}}},"limits":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"threads":{"type":"integer","minimum":1,"maximum":256},"memory":{"$ref":"#/$defs/bytes"},"readRate":{"$ref":"#/$defs/bytes"},"writeRate":{"$ref":"#/$defs/bytes"},"uploadRate":{"$ref":"#/$defs/bytes"},"downloadRate":{"$ref":"#/$defs/bytes"},"connections":{"type":"integer","minimum":1,"maximum":64},"timeout":{"type":"integer","minimum":1,"maximum":3600}}},"retention":{"type":"object"},"hooks":{"$ref":"#/$defs/hooks"},"extensions":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["module"],"patternProperties":{"^//":{}},"properties":{"module":{"type":"string","minLength":1,"maxLength":4096},"options":{"type":"object"}}}}},"$defs":{"location":{"type":"string","minLength":1,"maxLength":4096},"file":{"type":"string","minLength":1,"maxLength":4096},"command":{"type":"array","minItems":1,"maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":65535}},"hooks":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{},"^(?:backup|restore|prune|check)\\.(?:before|after|failed|finally)$":{"type":"array","maxItems":64,"items":{"$ref":"#/$defs/commandHook"}}}},"commandHook":{"type":"object","additionalProperties":false,"required":["command"],"patternProperties":{"^//":{}},"properties":{"command":{"$ref":"#/$defs/command"},"timeout":{"type":"integer","minimum":1,"maximum":86400},"onFailure":{"enum":["abort","warn","ignore"]}}},"patterns":{"type":"array","maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"files":{"type":"array","maxItems":1024,"items":{"$ref":"#/$defs/file"}},"s3":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"endpoint":{"type":"string","maxLength":1024,"pattern":"^https?://[^/@?#]+/?$"},"region":{"type":"string","pattern":"^[A-Za-z0-9-]{1,64}$"},"addressing":{"enum":["path","virtual"]},"storageClass":{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"},"encryption":{"type":"object","additionalProperties":false,"required":["algorithm"],"properties":{"algorithm":{"enum":["AES256","aws:kms"]},"kmsKeyId":{"type":"string","minLength":1,"maxLength":2048}}},"retention":{"type":"object","additionalProperties":false,"required":["mode","days"],"properties":{"mode":{"enum":["GOVERNANCE","COMPLIANCE"]},"days":{"type":"integer","minimum":1,"maximum":36500}}}}},"compression":{"enum":["none","fast","high","lz4"]},"bytes":{"if":{"type":"string"},"then":{"type":"string","pattern":"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},"else":{"type":"integer","minimum":1,"maximum":9007199254740991}},"set":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"paths":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"exclude":{"$ref":"#/$defs/patterns"},"iexclude":{"$ref":"#/$defs/patterns"},"excludeFiles":{"$ref":"#/$defs/files"},"iexcludeFiles":{"$ref":"#/$defs/files"},"include":{"$ref":"#/$defs/patterns"},"iinclude":{"$ref":"#/$defs/patterns"},"excludeCaches":{"type":"boolean"},"excludeIfPresent":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":4096}},"excludeLargerThan":{"$ref":"#/$defs/bytes"},"ignoreFiles":{"type":"boolean"},"oneFileSystem":{"type":"boolean"},"filesFrom":{"$ref":"#/$defs/files"},"filesFromNul":{"$ref":"#/$defs/files"},"command":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","maxLength":65535}},"stdinName":{"type":"string","minLength":1,"maxLength":65535},"skipIfUnchanged":{"type":"boolean"},"tags":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":1024}},"host":{"type":"string","minLength":1,"maxLength":1024},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"keyCommand":{"$ref":"#/$defs/command"},"hooks":{"$ref":"#/$defs/hooks"},"compression":{"$ref":"#/$defs/compression"}}}}};
+const schema223 = {"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"endpoint":{"type":"string","maxLength":1024,"pattern":"^https?://[^/@?#]+/?$"},"region":{"type":"string","pattern":"^[A-Za-z0-9-]{1,64}$"},"addressing":{"enum":["path","virtual"]},"storageClass":{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"},"encryption":{"type":"object","additionalProperties":false,"required":["algorithm"],"properties":{"algorithm":{"enum":["AES256","aws:kms"]},"kmsKeyId":{"type":"string","minLength":1,"maxLength":2048}}},"retention":{"type":"object","additionalProperties":false,"required":["mode","days"],"properties":{"mode":{"enum":["GOVERNANCE","COMPLIANCE"]},"days":{"type":"integer","minimum":1,"maximum":36500}}}}};
+const schema224 = {"enum":["none","fast","high","lz4"]};
+const func86 = Object.prototype.hasOwnProperty;
+const pattern96 = new RegExp("^//", "u");
+const pattern98 = new RegExp("^https?://[^/@?#]+/?$", "u");
+const pattern99 = new RegExp("^[A-Za-z0-9-]{1,64}$", "u");
+const pattern100 = new RegExp("^[A-Za-z0-9_.-]{1,64}$", "u");
+const pattern102 = new RegExp("^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", "u");
+const pattern106 = new RegExp("^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$", "u");
+const schema225 = {"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"paths":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"exclude":{"$ref":"#/$defs/patterns"},"iexclude":{"$ref":"#/$defs/patterns"},"excludeFiles":{"$ref":"#/$defs/files"},"iexcludeFiles":{"$ref":"#/$defs/files"},"include":{"$ref":"#/$defs/patterns"},"iinclude":{"$ref":"#/$defs/patterns"},"excludeCaches":{"type":"boolean"},"excludeIfPresent":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":4096}},"excludeLargerThan":{"$ref":"#/$defs/bytes"},"ignoreFiles":{"type":"boolean"},"oneFileSystem":{"type":"boolean"},"filesFrom":{"$ref":"#/$defs/files"},"filesFromNul":{"$ref":"#/$defs/files"},"command":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","maxLength":65535}},"stdinName":{"type":"string","minLength":1,"maxLength":65535},"skipIfUnchanged":{"type":"boolean"},"tags":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":1024}},"host":{"type":"string","minLength":1,"maxLength":1024},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"keyCommand":{"$ref":"#/$defs/command"},"hooks":{"$ref":"#/$defs/hooks"},"compression":{"$ref":"#/$defs/compression"}}};
 
 function validate85(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -6741,8 +6794,8 @@ validate85.errors = vErrors;
 return errors === 0;
 }
 
-const pattern107 = new RegExp("^(?:backup|restore|prune|check)\\.(?:before|after|failed|finally)$", "u");
-const schema236 = {"type":"object","additionalProperties":false,"required":["command"],"patternProperties":{"^//":{}},"properties":{"command":{"$ref":"#/$defs/command"},"timeout":{"type":"integer","minimum":1,"maximum":86400},"onFailure":{"enum":["abort","warn","ignore"]}}};
+const pattern108 = new RegExp("^(?:backup|restore|prune|check)\\.(?:before|after|failed|finally)$", "u");
+const schema237 = {"type":"object","additionalProperties":false,"required":["command"],"patternProperties":{"^//":{}},"properties":{"command":{"$ref":"#/$defs/command"},"timeout":{"type":"integer","minimum":1,"maximum":86400},"onFailure":{"enum":["abort","warn","ignore"]}}};
 
 function validate91(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -6757,7 +6810,7 @@ return false;
 else {
 const _errs1 = errors;
 for(const key0 in data){
-if(!((((key0 === "command") || (key0 === "timeout")) || (key0 === "onFailure")) || (pattern95.test(key0)))){
+if(!((((key0 === "command") || (key0 === "timeout")) || (key0 === "onFailure")) || (pattern96.test(key0)))){
 validate91.errors = [{instancePath,keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"}];
 return false;
 break;
@@ -6853,7 +6906,7 @@ if(data.onFailure !== undefined){
 let data3 = data.onFailure;
 const _errs9 = errors;
 if(!(((data3 === "abort") || (data3 === "warn")) || (data3 === "ignore"))){
-validate91.errors = [{instancePath:instancePath+"/onFailure",keyword:"enum",params:{allowedValues: schema236.properties.onFailure.enum},message:"must be equal to one of the allowed values"}];
+validate91.errors = [{instancePath:instancePath+"/onFailure",keyword:"enum",params:{allowedValues: schema237.properties.onFailure.enum},message:"must be equal to one of the allowed values"}];
 return false;
 }
 var valid0 = _errs9 === errors;
@@ -6883,7 +6936,7 @@ if(errors === 0){
 if(data && typeof data == "object" && !Array.isArray(data)){
 const _errs1 = errors;
 for(const key0 in data){
-if(!((pattern95.test(key0)) || (pattern107.test(key0)))){
+if(!((pattern96.test(key0)) || (pattern108.test(key0)))){
 validate90.errors = [{instancePath,keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"}];
 return false;
 break;
@@ -6894,7 +6947,7 @@ var valid0 = true;
 if(valid0){
 var valid0 = true;
 for(const key2 in data){
-if(pattern107.test(key2)){
+if(pattern108.test(key2)){
 let data0 = data[key2];
 const _errs2 = errors;
 if(errors === _errs2){
@@ -6950,7 +7003,7 @@ if(errors === 0){
 if(data && typeof data == "object" && !Array.isArray(data)){
 const _errs1 = errors;
 for(const key0 in data){
-if(!((func85.call(schema224.properties, key0)) || (pattern95.test(key0)))){
+if(!((func86.call(schema225.properties, key0)) || (pattern96.test(key0)))){
 validate84.errors = [{instancePath,keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"}];
 return false;
 break;
@@ -7340,7 +7393,7 @@ if(_valid0){
 const _errs39 = errors;
 if(errors === _errs39){
 if(typeof data15 === "string"){
-if(!pattern105.test(data15)){
+if(!pattern106.test(data15)){
 validate84.errors = [{instancePath:instancePath+"/excludeLargerThan",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
 return false;
 }
@@ -7742,7 +7795,7 @@ if(data.compression !== undefined){
 let data32 = data.compression;
 const _errs75 = errors;
 if(!((((data32 === "none") || (data32 === "fast")) || (data32 === "high")) || (data32 === "lz4"))){
-validate84.errors = [{instancePath:instancePath+"/compression",keyword:"enum",params:{allowedValues: schema223.enum},message:"must be equal to one of the allowed values"}];
+validate84.errors = [{instancePath:instancePath+"/compression",keyword:"enum",params:{allowedValues: schema224.enum},message:"must be equal to one of the allowed values"}];
 return false;
 }
 var valid0 = _errs75 === errors;
@@ -7793,7 +7846,7 @@ if(errors === 0){
 if(data && typeof data == "object" && !Array.isArray(data)){
 const _errs1 = errors;
 for(const key0 in data){
-if(!((func85.call(schema217.properties, key0)) || (pattern95.test(key0)))){
+if(!((func86.call(schema218.properties, key0)) || (pattern96.test(key0)))){
 validate83.errors = [{instancePath,keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"}];
 return false;
 break;
@@ -7962,7 +8015,7 @@ if(errors === _errs19){
 if(data6 && typeof data6 == "object" && !Array.isArray(data6)){
 const _errs21 = errors;
 for(const key1 in data6){
-if(!(((((((key1 === "endpoint") || (key1 === "region")) || (key1 === "addressing")) || (key1 === "storageClass")) || (key1 === "encryption")) || (key1 === "retention")) || (pattern95.test(key1)))){
+if(!(((((((key1 === "endpoint") || (key1 === "region")) || (key1 === "addressing")) || (key1 === "storageClass")) || (key1 === "encryption")) || (key1 === "retention")) || (pattern96.test(key1)))){
 validate83.errors = [{instancePath:instancePath+"/s3",keyword:"additionalProperties",params:{additionalProperty: key1},message:"must NOT have additional properties"}];
 return false;
 break;
@@ -7979,7 +8032,7 @@ validate83.errors = [{instancePath:instancePath+"/s3/endpoint",keyword:"maxLengt
 return false;
 }
 else {
-if(!pattern97.test(data7)){
+if(!pattern98.test(data7)){
 validate83.errors = [{instancePath:instancePath+"/s3/endpoint",keyword:"pattern",params:{pattern: "^https?://[^/@?#]+/?$"},message:"must match pattern \""+"^https?://[^/@?#]+/?$"+"\""}];
 return false;
 }
@@ -8001,7 +8054,7 @@ let data8 = data6.region;
 const _errs24 = errors;
 if(errors === _errs24){
 if(typeof data8 === "string"){
-if(!pattern98.test(data8)){
+if(!pattern99.test(data8)){
 validate83.errors = [{instancePath:instancePath+"/s3/region",keyword:"pattern",params:{pattern: "^[A-Za-z0-9-]{1,64}$"},message:"must match pattern \""+"^[A-Za-z0-9-]{1,64}$"+"\""}];
 return false;
 }
@@ -8021,7 +8074,7 @@ if(data6.addressing !== undefined){
 let data9 = data6.addressing;
 const _errs26 = errors;
 if(!((data9 === "path") || (data9 === "virtual"))){
-validate83.errors = [{instancePath:instancePath+"/s3/addressing",keyword:"enum",params:{allowedValues: schema222.properties.addressing.enum},message:"must be equal to one of the allowed values"}];
+validate83.errors = [{instancePath:instancePath+"/s3/addressing",keyword:"enum",params:{allowedValues: schema223.properties.addressing.enum},message:"must be equal to one of the allowed values"}];
 return false;
 }
 var valid7 = _errs26 === errors;
@@ -8035,7 +8088,7 @@ let data10 = data6.storageClass;
 const _errs27 = errors;
 if(errors === _errs27){
 if(typeof data10 === "string"){
-if(!pattern99.test(data10)){
+if(!pattern100.test(data10)){
 validate83.errors = [{instancePath:instancePath+"/s3/storageClass",keyword:"pattern",params:{pattern: "^[A-Za-z0-9_.-]{1,64}$"},message:"must match pattern \""+"^[A-Za-z0-9_.-]{1,64}$"+"\""}];
 return false;
 }
@@ -8075,7 +8128,7 @@ if(data11.algorithm !== undefined){
 let data12 = data11.algorithm;
 const _errs32 = errors;
 if(!((data12 === "AES256") || (data12 === "aws:kms"))){
-validate83.errors = [{instancePath:instancePath+"/s3/encryption/algorithm",keyword:"enum",params:{allowedValues: schema222.properties.encryption.properties.algorithm.enum},message:"must be equal to one of the allowed values"}];
+validate83.errors = [{instancePath:instancePath+"/s3/encryption/algorithm",keyword:"enum",params:{allowedValues: schema223.properties.encryption.properties.algorithm.enum},message:"must be equal to one of the allowed values"}];
 return false;
 }
 var valid8 = _errs32 === errors;
@@ -8149,7 +8202,7 @@ if(data14.mode !== undefined){
 let data15 = data14.mode;
 const _errs38 = errors;
 if(!((data15 === "GOVERNANCE") || (data15 === "COMPLIANCE"))){
-validate83.errors = [{instancePath:instancePath+"/s3/retention/mode",keyword:"enum",params:{allowedValues: schema222.properties.retention.properties.mode.enum},message:"must be equal to one of the allowed values"}];
+validate83.errors = [{instancePath:instancePath+"/s3/retention/mode",keyword:"enum",params:{allowedValues: schema223.properties.retention.properties.mode.enum},message:"must be equal to one of the allowed values"}];
 return false;
 }
 var valid9 = _errs38 === errors;
@@ -8232,7 +8285,7 @@ if(data.compression !== undefined){
 let data18 = data.compression;
 const _errs43 = errors;
 if(!((((data18 === "none") || (data18 === "fast")) || (data18 === "high")) || (data18 === "lz4"))){
-validate83.errors = [{instancePath:instancePath+"/compression",keyword:"enum",params:{allowedValues: schema223.enum},message:"must be equal to one of the allowed values"}];
+validate83.errors = [{instancePath:instancePath+"/compression",keyword:"enum",params:{allowedValues: schema224.enum},message:"must be equal to one of the allowed values"}];
 return false;
 }
 var valid0 = _errs43 === errors;
@@ -8248,7 +8301,7 @@ if(errors === _errs45){
 if(data19 && typeof data19 == "object" && !Array.isArray(data19)){
 const _errs47 = errors;
 for(const key4 in data19){
-if(!((pattern95.test(key4)) || (pattern101.test(key4)))){
+if(!((pattern96.test(key4)) || (pattern102.test(key4)))){
 validate83.errors = [{instancePath:instancePath+"/sets",keyword:"additionalProperties",params:{additionalProperty: key4},message:"must NOT have additional properties"}];
 return false;
 break;
@@ -8259,7 +8312,7 @@ var valid11 = true;
 if(valid11){
 var valid11 = true;
 for(const key6 in data19){
-if(pattern101.test(key6)){
+if(pattern102.test(key6)){
 const _errs48 = errors;
 if(!(validate84(data19[key6], {instancePath:instancePath+"/sets/" + key6.replace(/~/g, "~0").replace(/\//g, "~1"),parentData:data19,parentDataProperty:key6,rootData,dynamicAnchors}))){
 vErrors = vErrors === null ? validate84.errors : vErrors.concat(validate84.errors);
@@ -8292,7 +8345,7 @@ if(errors === _errs49){
 if(data21 && typeof data21 == "object" && !Array.isArray(data21)){
 const _errs51 = errors;
 for(const key7 in data21){
-if(!(((((((((key7 === "threads") || (key7 === "memory")) || (key7 === "readRate")) || (key7 === "writeRate")) || (key7 === "uploadRate")) || (key7 === "downloadRate")) || (key7 === "connections")) || (key7 === "timeout")) || (pattern95.test(key7)))){
+if(!(((((((((key7 === "threads") || (key7 === "memory")) || (key7 === "readRate")) || (key7 === "writeRate")) || (key7 === "uploadRate")) || (key7 === "downloadRate")) || (key7 === "connections")) || (key7 === "timeout")) || (pattern96.test(key7)))){
 validate83.errors = [{instancePath:instancePath+"/limits",keyword:"additionalProperties",params:{additionalProperty: key7},message:"must NOT have additional properties"}];
 return false;
 break;
@@ -8357,7 +8410,7 @@ if(_valid0){
 const _errs59 = errors;
 if(errors === _errs59){
 if(typeof data23 === "string"){
-if(!pattern105.test(data23)){
+if(!pattern106.test(data23)){
 validate83.errors = [{instancePath:instancePath+"/limits/memory",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
 return false;
 }
@@ -8444,7 +8497,7 @@ if(_valid1){
 const _errs68 = errors;
 if(errors === _errs68){
 if(typeof data24 === "string"){
-if(!pattern105.test(data24)){
+if(!pattern106.test(data24)){
 validate83.errors = [{instancePath:instancePath+"/limits/readRate",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
 return false;
 }
@@ -8531,7 +8584,7 @@ if(_valid2){
 const _errs77 = errors;
 if(errors === _errs77){
 if(typeof data25 === "string"){
-if(!pattern105.test(data25)){
+if(!pattern106.test(data25)){
 validate83.errors = [{instancePath:instancePath+"/limits/writeRate",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
 return false;
 }
@@ -8618,7 +8671,7 @@ if(_valid3){
 const _errs86 = errors;
 if(errors === _errs86){
 if(typeof data26 === "string"){
-if(!pattern105.test(data26)){
+if(!pattern106.test(data26)){
 validate83.errors = [{instancePath:instancePath+"/limits/uploadRate",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
 return false;
 }
@@ -8705,7 +8758,7 @@ if(_valid4){
 const _errs95 = errors;
 if(errors === _errs95){
 if(typeof data27 === "string"){
-if(!pattern105.test(data27)){
+if(!pattern106.test(data27)){
 validate83.errors = [{instancePath:instancePath+"/limits/downloadRate",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
 return false;
 }
@@ -8884,7 +8937,7 @@ return false;
 else {
 const _errs110 = errors;
 for(const key8 in data33){
-if(!(((key8 === "module") || (key8 === "options")) || (pattern95.test(key8)))){
+if(!(((key8 === "module") || (key8 === "options")) || (pattern96.test(key8)))){
 validate83.errors = [{instancePath:instancePath+"/extensions/" + i1,keyword:"additionalProperties",params:{additionalProperty: key8},message:"must NOT have additional properties"}];
 return false;
 break;
