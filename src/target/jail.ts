@@ -3,8 +3,8 @@
  * handle of its parent, and names are used relative to that handle (/proc/self/fd/N/name), so that a folder swapped
  * for a link during the run leads nowhere. Where the system has no /proc, each parent is looked at before use.
  */
-import { closeSync, constants, existsSync, fstatSync, lstatSync, mkdirSync, openSync } from 'node:fs';
-import { type ByteString, byteStringToText, toFsPath } from '../base/bytes.ts';
+import { closeSync, constants, existsSync, lstatSync, mkdirSync, openSync, readdirSync } from 'node:fs';
+import { type ByteString, byteStringToText, toByteString, toFsPath } from '../base/bytes.ts';
 import { BackpackError } from '../base/errors.ts';
 
 const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
@@ -16,6 +16,9 @@ export class Jail {
   readonly #root: ByteString;
   /** Handles of folders by path, in order of use. */
   readonly #handles = new Map<ByteString, number>();
+  #lastFolder: ByteString | undefined;
+  #lastHandle = -1;
+  #pinned: ByteString = '';
 
   /** @param root absolute path of the target; it must exist */
   constructor(root: ByteString) {
@@ -29,10 +32,41 @@ export class Jail {
    */
   at(path: ByteString): string | Buffer {
     const slash = path.lastIndexOf('/');
-    const folder = slash < 0 ? '' : path.slice(0, slash);
-    const name = path.slice(slash + 1);
+    const folder = folderOf(path);
+    // Most files lie in the folder of the one before.
+    if (folder !== this.#lastFolder) {
+      this.#lastHandle = this.#open(folder);
+      this.#lastFolder = folder;
+    }
+    return toFsPath(
+      proc ? `/proc/self/fd/${this.#lastHandle}/${path.slice(slash + 1)}` : `${this.#root}/${path}`,
+    );
+  }
+
+  /** Does something with two paths at once, in the way of {@link at}. */
+  both<T>(a: ByteString, b: ByteString, act: (a: string | Buffer, b: string | Buffer) => T): T {
+    const first = this.at(a);
+    // The folders above `b` may be more than are kept open.
+    this.#pinned = folderOf(a);
+    try {
+      return act(first, this.at(b));
+    } finally {
+      this.#pinned = '';
+    }
+  }
+
+  /** Whether there is an entry of exactly this name, byte for byte, whatever the filesystem takes for the same. */
+  has(path: ByteString): boolean {
+    return this.names(folderOf(path)).includes(path.slice(path.lastIndexOf('/') + 1));
+  }
+
+  /** Names of what is in a folder. */
+  names(folder: ByteString): ByteString[] {
     const handle = this.#open(folder);
-    return toFsPath(proc ? `/proc/self/fd/${handle}/${name}` : `${this.#root}/${path}`);
+    const real = proc
+      ? `/proc/self/fd/${handle}`
+      : toFsPath(folder === '' ? this.#root : `${this.#root}/${folder}`);
+    return readdirSync(real, { encoding: 'buffer' }).map(toByteString);
   }
 
   /** Makes a folder. @returns whether it was made now; false when a folder was there */
@@ -57,6 +91,7 @@ export class Jail {
   close(): void {
     for (const handle of this.#handles.values()) closeSync(handle);
     this.#handles.clear();
+    this.#lastFolder = undefined;
   }
 
   #open(path: ByteString): number {
@@ -77,25 +112,25 @@ export class Jail {
     } catch (error) {
       throw this.#refused(path, error);
     }
-    if (!fstatSync(handle).isDirectory()) {
-      closeSync(handle);
-      throw this.#refused(path, undefined);
-    }
     this.#handles.set(path, handle);
     if (this.#handles.size > openFolders) this.#evict();
     return handle;
   }
 
-  /** Closes the handle that was not used for longest; the target's own (first) stays. */
+  /** Closes the handle that was not used for longest; the target's own and a pinned one stay. */
   #evict(): void {
-    const [, oldest] = [...this.#handles.keys()].slice(0, 2);
-    closeSync(this.#handles.get(oldest!)!);
-    this.#handles.delete(oldest!);
+    for (const [path, handle] of this.#handles) {
+      if (path === '' || path === this.#pinned) continue;
+      closeSync(handle);
+      this.#handles.delete(path);
+      if (this.#lastFolder === path) this.#lastFolder = undefined;
+      return;
+    }
   }
 
   #refused(path: ByteString, cause: unknown): BackpackError {
-    const { code } = (cause ?? {}) as NodeJS.ErrnoException;
-    const leaves = code === 'ELOOP' || code === 'ENOTDIR' || cause === undefined;
+    const { code } = cause as NodeJS.ErrnoException;
+    const leaves = code === 'ELOOP' || code === 'ENOTDIR';
     const what = leaves ? 'is a link or no folder; nothing is written through it' : 'cannot be opened';
     return new BackpackError(
       leaves ? 'BP_TARGET_ESCAPE' : 'BP_TARGET_WRITE',
@@ -108,4 +143,8 @@ export class Jail {
       },
     );
   }
+}
+
+function folderOf(path: ByteString): ByteString {
+  return path.slice(0, Math.max(0, path.lastIndexOf('/')));
 }

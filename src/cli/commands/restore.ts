@@ -51,6 +51,7 @@ export async function restore(
       });
       return;
     }
+    if (event.type === 'entry') return;
     problems += 1;
     const { code, message, object, record } = event;
     if (event.damaged) {
