@@ -24,6 +24,10 @@ export interface CommonOptions {
   readonly repo?: string;
   readonly key?: string;
   readonly config?: string;
+  readonly s3Endpoint?: string;
+  readonly accessKey?: string;
+  readonly connections?: string;
+  readonly timeout?: string;
   readonly json?: boolean;
   readonly quiet?: boolean;
   readonly verbose?: boolean;

@@ -1,5 +1,5 @@
 /** The command table: what the commands are called and which options they have. What they do is imported when used. */
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { BackpackError } from '../base/errors.ts';
 import type { CommonOptions, Context } from './context.ts';
 
@@ -14,8 +14,25 @@ function common(command: Command): Command {
     .option('--config <file>', 'config file (BACKPACK_CONFIG)')
     .option('--json', 'print typed lines of JSON on stdout, nothing else')
     .option('-q, --quiet', 'print results, problems and errors only')
-    .option('-v, --verbose', 'name every problem, however many there are');
+    .option('-v, --verbose', 'name every problem, however many there are')
+    .addOption(elsewhere('--s3-endpoint <url>'))
+    .addOption(elsewhere('--access-key <file>'))
+    .addOption(elsewhere('--connections <n>'))
+    .addOption(elsewhere('--timeout <seconds>'));
 }
+
+/** An option for storages elsewhere: the help of the program explains them once. */
+function elsewhere(flags: string): Option {
+  return new Option(flags).hideHelp();
+}
+
+const elsewhereHelp = `
+Every command that takes --repo also takes, for storages elsewhere:
+  --s3-endpoint <url>    S3 server that is not AWS (AWS_ENDPOINT_URL)
+  --access-key <file>    access key for a server (BACKPACK_ACCESS_KEY_FILE)
+  --connections <n>      connections of each thread (BACKPACK_CONNECTIONS)
+  --timeout <seconds>    how long to wait for a silent server (BACKPACK_TIMEOUT)
+`;
 
 /** Builds the program. */
 export function buildProgram(context: Context, version: string, done: SetExitCode): Command {
@@ -99,7 +116,7 @@ export function buildProgram(context: Context, version: string, done: SetExitCod
 
   program.addHelpText(
     'after',
-    `
+    `${elsewhereHelp}
 Examples:
   backpack init /mnt/usb/backup
   backpack backup ~/Documents --repo /mnt/usb/backup

@@ -11,6 +11,7 @@ import type { Config, ConfigSet } from '../schema/index.ts';
 import { openStorage, type StorageSpec } from '../storage/open.ts';
 import type { Storage } from '../storage/storage.ts';
 import type { CommonOptions, Context } from './context.ts';
+import { storageSpec } from './storage-settings.ts';
 
 /** What was found. */
 export interface Settings {
@@ -61,7 +62,7 @@ export function readSettings(context: Context, options: CommonOptions, set?: Con
     location: { ...location, value: absolute(location.value) },
     key: key && { ...key, value: resolve(context.cwd, key.value) },
     threads: threadsOf(context, config, configPath),
-    spec: { location: absolute(location.value) },
+    spec: storageSpec(context, options, config, absolute(location.value)),
   };
 }
 

@@ -23,14 +23,20 @@ import type { Keyring } from './keyring.ts';
 /** A writer closes a container before its table has more text than this (the format allows 64 MiB). */
 export const tableTextMax: number = 3 * MiB;
 const tableRoom = tableTextMax + MiB;
+/** The head of a table names counts that are known last, so room is left for it before the lines. */
+const tableHeadRoom = KiB;
+
+/** Storages write whole pages from page boundaries fastest: staging areas begin on one, and are flushed in pages. */
+const pageBytes: number = 4 * KiB;
 
 /**
- * The memory in which containers are written, one at a time: a codec, a staging area for output and room for a
- * table. Made once per thread and used again for every container.
+ * The memory in which containers are written, one at a time: a codec, two staging areas for output (one is on its way
+ * to the storage while the other is filled) and room for a table. Made once per thread and used again for every
+ * container.
  */
 export class WriterMemory {
   readonly codec: RecordCodec;
-  readonly staging: number;
+  readonly staging: readonly [number, number];
   readonly stagingBytes: number;
   readonly table: number;
   readonly hash: number;
@@ -38,13 +44,16 @@ export class WriterMemory {
   /** @param recordMax longest plaintext of a record; @param extraBytes as in {@link RecordCodec} */
   constructor(recordMax: number, extraBytes = 0) {
     const codecMax = Math.max(recordMax, tableRoom);
-    this.stagingBytes = 2 * (sealedMax(codecMax) + 64 * KiB);
+    this.stagingBytes = sealedMax(codecMax) + 64 * KiB;
     this.codec = new RecordCodec(
       codecMax,
-      extraBytes + this.stagingBytes + tableRoom + 16 * slackBytes + 4 * KiB,
+      extraBytes + 2 * (this.stagingBytes + pageBytes) + tableRoom + 16 * slackBytes + 4 * KiB,
     );
     const { kernel } = this.codec;
-    this.staging = kernel.reserve(this.stagingBytes);
+    this.staging = [
+      kernel.reserve(this.stagingBytes, pageBytes),
+      kernel.reserve(this.stagingBytes, pageBytes),
+    ];
     this.table = kernel.reserve(tableRoom + slackBytes);
     this.hash = kernel.reserve(kernel.hashStateBytes);
   }
@@ -69,9 +78,11 @@ export class ContainerWriter {
   readonly #out: ObjectWriter;
   readonly #dd: string;
   readonly #app: string;
-  #lines: string[] = [];
   #tableText = 0;
+  /** Which staging area is being filled, how far, and what is still on its way out of the other one. */
+  #area = 0;
   #filled = 0;
+  #sending: Promise<void> | undefined;
   #flushed = 0;
   #records = 0;
 
@@ -111,19 +122,26 @@ export class ContainerWriter {
    * @returns its `R` line, which has been added to the table
    */
   async addRecord(source: number, length: number): Promise<string> {
-    if (this.#memory.stagingBytes - this.#filled < sealedMax(length) + tagBytes) await this.#flush();
+    if (this.#memory.stagingBytes - this.#filled < sealedMax(length) + tagBytes) await this.#flushPages();
     const offset = this.sizeBytes;
     const clen = this.#memory.codec.seal(this.#key, recordDomain, this.#records, source, length, this.#emit);
     const line = `["R",${offset},${clen},${length}]\n`;
-    this.addLine(line);
+    this.addLines(line);
     this.#records += 1;
     return line;
   }
 
-  /** Adds lines to the table: the chunks of the record just added, file hints. Each ends with LF. */
-  addLine(line: string): void {
-    this.#lines.push(line);
-    this.#tableText += Buffer.byteLength(line);
+  /**
+   * Adds lines to the table: the chunks of the record just added, file hints. Each ends with LF. They are kept as
+   * bytes: many small strings that live as long as a pack would keep the garbage collector busy.
+   */
+  addLines(lines: string): void {
+    const { codec, table } = this.#memory;
+    const at = tableHeadRoom + this.#tableText;
+    // 3 bytes a character is the most that UTF-8 needs.
+    const fits = at + lines.length * 3 <= tableRoom || at + Buffer.byteLength(lines) <= tableRoom;
+    if (!fits) throw new RangeError('the table is larger than its room');
+    this.#tableText += codec.kernel.bytes.write(lines, table + at, tableRoom - at, 'utf8');
   }
 
   /**
@@ -134,14 +152,15 @@ export class ContainerWriter {
   async finish(): Promise<number> {
     const { codec, table, hash } = this.#memory;
     const end = this.sizeBytes;
-    const text = formatTableHead(this.#records, end, this.#dd, this.#app) + this.#lines.join('');
-    this.#lines = [];
-    const length = codec.kernel.bytes.write(text, table, tableRoom, 'utf8');
-    if (length !== Buffer.byteLength(text)) throw new RangeError('the table is larger than its room');
-    await this.#flush();
+    const head = Buffer.from(formatTableHead(this.#records, end, this.#dd, this.#app));
+    if (head.byteLength > tableHeadRoom) throw new RangeError('the head of a table is larger than its room');
+    const start = table + tableHeadRoom - head.byteLength;
+    const length = head.byteLength + this.#tableText;
+    codec.kernel.bytes.set(head, start);
+    await this.#flushAll();
     const pad = (frame: number): Buffer => paddingFrame(paddingFor(end + frame + tagBytes + blockBytes));
-    const tableLength = codec.sealTable(this.#key, tableDomain, table, length, pad, this.#emit);
-    await this.#flush();
+    const tableLength = codec.sealTable(this.#key, tableDomain, start, length, pad, this.#emit);
+    await this.#flushAll();
     const xxh64 = codec.kernel.hashHex(hash);
     const hint = { tableOffset: end, tableLength, records: this.#records, xxh64 };
     await this.#out.append([formatTrailer(this.header, hint)]);
@@ -154,22 +173,49 @@ export class ContainerWriter {
   }
 
   /** Gives the container up; nothing of it remains. */
-  abort(): Promise<void> {
-    return this.#out.abort();
+  async abort(): Promise<void> {
+    await this.#sending?.catch(() => {});
+    await this.#out.abort();
   }
 
   readonly #emit = (piece: Uint8Array): void => {
-    this.#memory.codec.kernel.bytes.set(piece, this.#memory.staging + this.#filled);
+    this.#memory.codec.kernel.bytes.set(piece, this.#memory.staging[this.#area]! + this.#filled);
     this.#filled += piece.byteLength;
   };
 
-  async #flush(): Promise<void> {
-    const { codec, staging, hash } = this.#memory;
-    if (this.#filled === 0) return;
-    codec.kernel.hashUpdate(hash, staging, this.#filled);
-    const done = this.#out.append([codec.kernel.bytes.subarray(staging, staging + this.#filled)]);
-    if (done !== undefined) await done;
-    this.#flushed += this.#filled;
+  /** Sends the full pages of the area and goes on in the other one, with what is left, as soon as that is free. */
+  async #flushPages(): Promise<void> {
+    const { codec, staging } = this.#memory;
+    const from = staging[this.#area]!;
+    const rest = this.#filled % pageBytes;
+    const full = this.#filled - rest;
+    await this.#sent();
+    if (full > 0) this.#send(from, full);
+    this.#area = 1 - this.#area;
+    codec.kernel.bytes.copyWithin(staging[this.#area]!, from + full, from + full + rest);
+    this.#filled = rest;
+  }
+
+  /** Sends everything; both areas are free afterwards. */
+  async #flushAll(): Promise<void> {
+    await this.#sent();
+    if (this.#filled > 0) this.#send(this.#memory.staging[this.#area]!, this.#filled);
     this.#filled = 0;
+    await this.#sent();
+  }
+
+  #send(from: number, length: number): void {
+    const { codec, hash } = this.#memory;
+    codec.kernel.hashUpdate(hash, from, length);
+    this.#flushed += length;
+    this.#sending = this.#out.append([codec.kernel.bytes.subarray(from, from + length)]) ?? undefined;
+    // Whoever waits for it next is told; until then nobody is.
+    this.#sending?.catch(() => {});
+  }
+
+  async #sent(): Promise<void> {
+    const sending = this.#sending;
+    this.#sending = undefined;
+    if (sending !== undefined) await sending;
   }
 }

@@ -36,7 +36,6 @@ import {
 } from '../repo/snapshots.ts';
 import type { SnapshotRoot } from '../schema/index.ts';
 import type { Skip, SourceRoot } from '../source/walk.ts';
-import { FsStorage } from '../storage/fs.ts';
 
 /** What to back up and how. */
 export interface BackupOptions {
@@ -115,7 +114,7 @@ export async function backup(
   options: BackupOptions,
   emit: (event: BackupEvent) => void,
 ): Promise<BackupSummary> {
-  if (repository.storage instanceof FsStorage) await repository.storage.sweepTemporary(Date.now());
+  await repository.storage.sweep?.(Date.now());
   const replaces: string[] = [];
   for (let attempt = 1; ; attempt += 1) {
     const run = new Attempt(repository, options, emit, replaces);
@@ -443,7 +442,11 @@ class Attempt {
     };
     return lazyPort(() =>
       threads
-        ? threadPort(new URL('../pipeline/backup-thread.js', import.meta.url), options)
+        ? threadPort(
+            new URL('../pipeline/backup-thread.js', import.meta.url),
+            options,
+            options.storage.environment,
+          )
         : inlinePort(new BackupWorker(options, repository.storage)),
     );
   }

@@ -319,7 +319,11 @@ class CheckRun {
     const threads = this.#o.threads ?? availableParallelism();
     this.#ports = Array.from({ length: Math.max(1, Math.min(threads, queue.length)) }, () =>
       threads > 0
-        ? threadPort(new URL('../pipeline/check-thread.js', import.meta.url), this.#worker)
+        ? threadPort(
+            new URL('../pipeline/check-thread.js', import.meta.url),
+            this.#worker,
+            this.#worker.storage.environment,
+          )
         : inlinePort(new CheckWorker(this.#checker)),
     );
     const jobs = queue.values();

@@ -9,8 +9,16 @@ import { type Extent, hole, zeros } from '../format/extents.ts';
 import { type BuiltPage, type KeptEntry, type NewEntry, PageBuilder } from '../format/page-builder.ts';
 import { type FileStamp, sameStamp } from '../source/read-file.ts';
 import { type Skip, type SourceItem, type SourceProblem, type SourceRoot, walk } from '../source/walk.ts';
-import { entryPrefix, FilesystemNumbers, typeOf } from './entry-line.ts';
-import type { FileResult, FileTask, RangesResult, RangesTask } from './jobs.ts';
+import { entryPrefix, FilesystemNumbers, typeOf, withStamp } from './entry-line.ts';
+import {
+  type FileResult,
+  type FilesResult,
+  type FilesTask,
+  type FileTask,
+  noHash,
+  type RangesResult,
+  type RangesTask,
+} from './jobs.ts';
 import type { PackList } from './pack-list.ts';
 import type { ParentCursor } from './parent-cursor.ts';
 import { chainBytes, RangeChain } from './range-chain.ts';
@@ -53,9 +61,20 @@ interface Slot {
   entry: NewEntry | KeptEntry | null | undefined;
 }
 
+/** A file that is with a worker. Thousands are at once: it holds no more than its result needs. */
+interface Waiting {
+  readonly slot: Slot;
+  readonly path: ByteString;
+  readonly real: ByteString;
+  readonly size: number;
+  readonly prefix: string;
+  readonly kept: KeptEntry | NewEntry | undefined;
+  readonly counter: 'changedFiles' | 'newFiles';
+}
+
 interface Batch {
-  tasks: FileTask[];
-  finish: ((result: FileResult) => void)[];
+  readonly files: Waiting[];
+  readonly stamps: bigint[];
   bytes: number;
 }
 
@@ -82,7 +101,7 @@ export class BackupRun {
   readonly #slots: Slot[] = [];
   readonly #calls: number[];
   #head = 0;
-  #batch: Batch = { tasks: [], finish: [], bytes: 0 };
+  #batch: Batch = { files: [], stamps: [], bytes: 0 };
   #started = false;
   #failure: unknown;
   #wake: (() => void) | undefined;
@@ -207,16 +226,11 @@ export class BackupRun {
     kept: KeptEntry | NewEntry | undefined,
     counter: 'changedFiles' | 'newFiles',
   ): Promise<void> {
-    const { stat } = item;
-    const stamp: FileStamp = {
-      size: Number(stat.size),
-      mtimeNs: stat.mtimeNs,
-      ctimeNs: stat.ctimeNs,
-      ino: stat.ino,
-    };
+    const { stat, real } = item;
+    const size = Number(stat.size);
     const slot: Slot = { entry: undefined };
     this.#slots.push(slot);
-    if (stamp.size === 0) {
+    if (size === 0) {
       slot.entry = kept ?? { path: item.stored, prefix, x: undefined, extents: [] };
       return;
     }
@@ -224,16 +238,15 @@ export class BackupRun {
       this.#started = true;
       await this.#o.beforeFirstFile();
     }
-    const task: FileTask = { path: item.real, stored: item.stored, stamp };
-    const finish = (result: FileResult): void => {
-      if (result.error !== undefined) this.#uncount(stamp.size, counter);
-      this.#finish(slot, item, prefix, kept, result);
-    };
-    if (stamp.size > rangeBytes) return this.#large(task, stat.blocks * 512n < stat.size, finish);
-    this.#batch.tasks.push(task);
-    this.#batch.finish.push(finish);
-    this.#batch.bytes += stamp.size + 4 * KiB;
-    if (this.#batch.tasks.length >= batchFiles || this.#batch.bytes >= batchBytes) await this.#flush();
+    const file: Waiting = { slot, path: item.stored, real, size, prefix, kept, counter };
+    const { mtimeNs, ctimeNs, ino } = stat;
+    if (size > rangeBytes)
+      return this.#large(file, { size, mtimeNs, ctimeNs, ino }, stat.blocks * 512n < stat.size);
+    const batch = this.#batch;
+    batch.files.push(file);
+    batch.stamps.push(stat.size, mtimeNs, ctimeNs, ino);
+    batch.bytes += size + 4 * KiB;
+    if (batch.files.length >= batchFiles || batch.bytes >= batchBytes) await this.#flush();
   }
 
   /** A file that could not be read is none of the snapshot's files. */
@@ -243,36 +256,41 @@ export class BackupRun {
     this.counts[counter] -= 1;
   }
 
-  #finish(
-    slot: Slot,
-    item: SourceItem,
-    prefix: string,
-    kept: KeptEntry | NewEntry | undefined,
-    result: FileResult,
-  ): void {
-    if (result.error !== undefined) {
-      const error = BackpackError.fromJSON(result.error);
-      const code = String(error.context['errno'] ?? error.code);
-      this.#o.onProblem({ stored: item.stored, real: item.real, code, message: error.message });
+  #finish(file: Waiting, result: Omit<FileResult, 'extents'>, extents: ArrayLike<number>): void {
+    const { slot, path, real, kept } = file;
+    const { error, stamp, warnings } = result;
+    if (error !== undefined) {
+      this.#uncount(file.size, file.counter);
+      const cause = BackpackError.fromJSON(error);
+      const code = String(cause.context['errno'] ?? cause.code);
+      this.#o.onProblem({ stored: path, real, code, message: cause.message });
       slot.entry = null;
       return;
     }
-    if (result.warnings !== undefined) this.#o.onWarning(item.stored, result.warnings);
-    const start =
-      result.stamp === undefined ? prefix : entryPrefix(item, 'f', this.#filesystems, result.stamp);
-    const warnings = result.warnings === undefined ? '' : `,"w":${JSON.stringify(result.warnings)}`;
-    const extents = this.#extents(result.extents);
-    const entry = {
-      path: item.stored,
-      prefix: start + warnings,
+    if (warnings !== undefined) this.#o.onWarning(path, warnings);
+    const start = stamp === undefined ? file.prefix : withStamp(file.prefix, stamp);
+    const entry: NewEntry = {
+      path,
+      prefix: warnings === undefined ? start : `${start},"w":${JSON.stringify(warnings)}`,
       x: result.x === '' ? undefined : result.x,
-      extents,
+      extents: this.#extents(extents),
     };
     // Read again only to be sure, and found in the same place: the old line, and with it the old page, can stay.
     slot.entry = kept !== undefined && sameContent(kept, entry) ? kept : entry;
   }
 
-  #extents(flat: readonly number[]): Extent[] {
+  #finishBatch(files: readonly Waiting[], result: FilesResult): void {
+    const odd = new Map(result.odd);
+    let at = 0;
+    for (const [i, file] of files.entries()) {
+      const x = result.x.slice(16 * i, 16 * i + 16);
+      const next = at + result.counts[i]!;
+      this.#finish(file, { x: x === noHash ? '' : x, ...odd.get(i) }, result.extents.subarray(at, next));
+      at = next;
+    }
+  }
+
+  #extents(flat: ArrayLike<number>): Extent[] {
     const extents: Extent[] = [];
     for (let i = 0; i < flat.length; i += 5) {
       const number = flat[i]!;
@@ -286,17 +304,22 @@ export class BackupRun {
   /** Gives the gathered batch to the worker with the least to do. */
   async #flush(): Promise<void> {
     const batch = this.#batch;
-    if (batch.tasks.length === 0) return;
-    this.#batch = { tasks: [], finish: [], bytes: 0 };
+    const { files } = batch;
+    if (files.length === 0) return;
+    this.#batch = { files: [], stamps: [], bytes: 0 };
     while (Math.min(...this.#calls) >= callsPerWorker) await this.#settle();
     const index = this.#calls.indexOf(Math.min(...this.#calls));
-    this.#call<FileResult[]>(index, 'files', batch.tasks, (results) => {
-      for (const [i, result] of results.entries()) batch.finish[i]!(result);
-    });
+    const task: FilesTask = {
+      paths: files.map((file) => file.real),
+      stored: files.map((file) => file.path),
+      stamps: BigInt64Array.from(batch.stamps, (value) => BigInt.asIntN(64, value)),
+    };
+    this.#call<FilesResult>(index, 'files', task, (result) => this.#finishBatch(files, result));
   }
 
   /** All workers read one large file together. */
-  async #large(file: FileTask, sparse: boolean, finish: (result: FileResult) => void): Promise<void> {
+  async #large(waiting: Waiting, stamp: FileStamp, sparse: boolean): Promise<void> {
+    const file: FileTask = { path: waiting.real, stored: waiting.path, stamp };
     await this.#flush();
     const chain = new SharedArrayBuffer(chainBytes(this.#o.hashStateBytes));
     const task: RangesTask = { file, chain, sparse };
@@ -308,7 +331,8 @@ export class BackupRun {
         results.push(result);
         if (results.length < this.#o.workers.length) return;
         this.#chains.delete(chain);
-        finish(joinRanges(results, file));
+        const joined = joinRanges(results, file);
+        this.#finish(waiting, joined, joined.extents);
       });
     });
   }

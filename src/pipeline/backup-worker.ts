@@ -16,7 +16,16 @@ import type { StorageSpec } from '../storage/open.ts';
 import type { Storage } from '../storage/storage.ts';
 import { Catalog, type CatalogMemory, type ChunkPlace } from './catalog.ts';
 import { DataPacks, groupBytes } from './data-packs.ts';
-import type { FileResult, FileTask, PacksResult, RangesResult, RangesTask } from './jobs.ts';
+import {
+  type FileResult,
+  type FilesResult,
+  type FilesTask,
+  type FileTask,
+  noHash,
+  type PacksResult,
+  type RangesResult,
+  type RangesTask,
+} from './jobs.ts';
 import { PackList, type PackListMemory } from './pack-list.ts';
 import { chainBytes, RangeChain } from './range-chain.ts';
 import { rangeBytes, ScanWindow } from './scan.ts';
@@ -71,10 +80,27 @@ export class BackupWorker {
   }
 
   /** Reads and stores a batch of files of up to one range each. */
-  async files(tasks: readonly FileTask[]): Promise<FileResult[]> {
-    const results: FileResult[] = [];
-    for (const task of tasks) results.push(await this.#file(task));
-    return results;
+  async files(batch: FilesTask): Promise<FilesResult> {
+    const counts = new Uint32Array(batch.paths.length);
+    const extents: number[] = [];
+    const odd: [number, Omit<FileResult, 'x' | 'extents'>][] = [];
+    let hashes = '';
+    for (const [i, path] of batch.paths.entries()) {
+      const [size, mtimeNs, ctimeNs, ino] = batch.stamps.subarray(4 * i, 4 * i + 4);
+      const stamp = {
+        size: Number(size),
+        mtimeNs: mtimeNs!,
+        ctimeNs: ctimeNs!,
+        ino: BigInt.asUintN(64, ino!),
+      };
+      const { x, extents: own, ...rest } = await this.#file({ path, stored: batch.stored[i]!, stamp });
+      hashes += x === '' ? noHash : x;
+      counts[i] = own.length;
+      for (const number of own) extents.push(number);
+      if (rest.stamp !== undefined || rest.warnings !== undefined || rest.error !== undefined)
+        odd.push([i, rest]);
+    }
+    return { x: hashes, extents: Float64Array.from(extents), counts, odd };
   }
 
   /** Reads and stores ranges of one large file until none is left. */

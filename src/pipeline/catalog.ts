@@ -166,12 +166,10 @@ function startOf(identity: Int32Array, slots: number): number {
   return (identity[3]! >>> 0) % slots;
 }
 
-/** Fills the 7 words of an identity. @param xxh64 8 bytes, @param g 16 bytes */
-export function setIdentity(identity: Int32Array, length: number, xxh64: Uint8Array, g: Uint8Array): void {
+/** Fills the 7 words of an identity. @param xxh64 16 hex digits, @param g 16 bytes */
+export function setIdentity(identity: Int32Array, length: number, xxh64: string, g: Buffer): void {
   identity[0] = length;
-  const view = new DataView(xxh64.buffer, xxh64.byteOffset, 8);
-  identity[1] = view.getInt32(0);
-  identity[2] = view.getInt32(4);
-  const tag = new DataView(g.buffer, g.byteOffset, 16);
-  for (let i = 0; i < 4; i += 1) identity[3 + i] = tag.getInt32(i * 4);
+  identity[1] = Number.parseInt(xxh64.slice(0, 8), 16);
+  identity[2] = Number.parseInt(xxh64.slice(8), 16);
+  for (let i = 0; i < 4; i += 1) identity[3 + i] = g.readInt32BE(i * 4);
 }

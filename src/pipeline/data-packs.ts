@@ -18,6 +18,7 @@ import type { Storage } from '../storage/storage.ts';
 import { type Catalog, type ChunkPlace, setIdentity } from './catalog.ts';
 import type { PackResult, PacksResult } from './jobs.ts';
 import type { PackList } from './pack-list.ts';
+import { TextBuffer } from './text-buffer.ts';
 
 /** Length of a full group record. */
 export const groupBytes: number = MiB;
@@ -42,6 +43,13 @@ export interface DataPackOptions {
   readonly stored: (bytes: number) => void;
 }
 
+/** What is written down about one record: lines of the table, lines of the index, tokens of the catalog. */
+interface GroupLines {
+  table: string;
+  index: string;
+  readonly tokens: number[];
+}
+
 interface OpenPack {
   readonly writer: ContainerWriter;
   readonly number: number;
@@ -49,7 +57,7 @@ interface OpenPack {
   files: number;
   hint: HintFile | undefined;
   /** Its lines for the index: records and chunks, no file. */
-  readonly index: string[];
+  readonly index: TextBuffer;
 }
 
 /** Table text of one group: bounded, so that a million tiny files do not overfill a table. */
@@ -64,11 +72,9 @@ export class DataPacks {
   readonly #place: ChunkPlace = { pack: 0, record: 0, offset: 0, whole: false };
   readonly #commits: Promise<PackResult>[] = [];
   /** Index lines of the packs that are complete: bytes, because millions of small strings would take far more. */
-  readonly #index: Buffer[] = [];
+  readonly #index: Uint8Array[] = [];
   #groupFill = 0;
-  #groupLines: string[] = [];
-  #groupTokens: number[] = [];
-  #groupTable = 0;
+  readonly #group: GroupLines = { table: '', index: '', tokens: [] };
   #pack: OpenPack | undefined;
 
   constructor(options: DataPackOptions) {
@@ -83,33 +89,35 @@ export class DataPacks {
 
   /**
    * Stores the `length` bytes that lie at the end of the open group, unless they are known already.
+   * @param xxh64 of these bytes, 16 hex
+   * @param file what the table says about where they came from
    * @returns where they are; valid until the next call
    */
   async addToGroup(length: number, xxh64: string, file: HintFile): Promise<Readonly<ChunkPlace>> {
     const { catalog, memory, keyring } = this.#o;
     const at = this.group + this.#groupFill;
     const g = gmac(keyring.dedupKeys.dedup, memory.codec.kernel.bytes.subarray(at, at + length));
-    setIdentity(this.#identity, length, Buffer.from(xxh64, 'hex'), g);
+    setIdentity(this.#identity, length, xxh64, g);
     const place = this.#place;
     if (catalog.find(this.#identity, place)) return place;
     const pack = this.#pack ?? (await this.#open());
-    if (this.#groupFill === 0) this.#groupTable = pack.writer.tableText;
     place.pack = pack.number;
     place.record = pack.writer.records;
     place.offset = this.#groupFill;
     place.whole = false;
-    this.#groupTokens.push(catalog.add(this.#identity, place));
-    const ordinal = this.#hint(file);
-    this.#groupLines.push(`["C",${place.offset},${length},"${xxh64}","${g.toString('hex')}",${ordinal},0]\n`);
+    const group = this.#group;
+    group.tokens.push(catalog.add(this.#identity, place));
+    const chunk = `["C",${place.offset},${length},"${xxh64}","${g.toString('hex')}"`;
+    group.table += `${this.#hint(pack, file)}${chunk},${pack.files - 1},0]\n`;
+    group.index += `${chunk}]\n`;
     this.#groupFill += length;
     return place;
   }
 
   /** Whether the open group has to be closed before `length` more bytes are read into it. */
   groupIsFull(length: number): boolean {
-    if (this.#groupFill + length > groupBytes) return this.#groupFill > 0;
-    const text = (this.#pack?.writer.tableText ?? 0) - this.#groupTable + this.#groupLines.length * 90;
-    return this.#groupFill > 0 && text > groupTableMax;
+    if (this.#groupFill === 0) return false;
+    return this.#groupFill + length > groupBytes || this.#group.table.length > groupTableMax;
   }
 
   /** Stores `length` bytes at `source` as a record of its own, unless they are known already. */
@@ -123,16 +131,16 @@ export class DataPacks {
     const { kernel } = memory.codec;
     const xxh64 = kernel.hashOf(source, length);
     const g = gmac(keyring.dedupKeys.dedup, kernel.bytes.subarray(source, source + length));
-    setIdentity(this.#identity, length, Buffer.from(xxh64, 'hex'), g);
+    setIdentity(this.#identity, length, xxh64, g);
     const place = this.#place;
     if (catalog.find(this.#identity, place)) return place;
     await this.closeGroup();
     const pack = this.#pack ?? (await this.#open());
     const found = { pack: pack.number, record: pack.writer.records, offset: 0, whole: true };
-    const token = catalog.add(this.#identity, found);
-    const ordinal = this.#hint(file);
-    const line = `["C",0,${length},"${xxh64}","${g.toString('hex')}",${ordinal},${fileOffset}]\n`;
-    await this.#record(source, length, [line], [token]);
+    const tokens = [catalog.add(this.#identity, found)];
+    const chunk = `["C",0,${length},"${xxh64}","${g.toString('hex')}"`;
+    const table = `${this.#hint(pack, file)}${chunk},${pack.files - 1},${fileOffset}]\n`;
+    await this.#record(source, length, { table, index: `${chunk}]\n`, tokens });
     return found;
   }
 
@@ -140,12 +148,12 @@ export class DataPacks {
   async closeGroup(): Promise<void> {
     if (this.#groupFill === 0) return;
     const length = this.#groupFill;
-    const lines = this.#groupLines;
-    const tokens = this.#groupTokens;
+    const group = this.#group;
     this.#groupFill = 0;
-    this.#groupLines = [];
-    this.#groupTokens = [];
-    await this.#record(this.group, length, lines, tokens);
+    await this.#record(this.group, length, group);
+    group.table = '';
+    group.index = '';
+    group.tokens.length = 0;
   }
 
   /** Closes everything. @returns all packs, durable, and their lines for the index */
@@ -163,15 +171,12 @@ export class DataPacks {
     await Promise.allSettled(this.#commits);
   }
 
-  async #record(source: number, length: number, lines: string[], tokens: number[]): Promise<void> {
+  async #record(source: number, length: number, lines: GroupLines): Promise<void> {
     const pack = this.#pack!;
     const before = pack.writer.sizeBytes;
-    pack.index.push(await pack.writer.addRecord(source, length));
-    for (const line of lines) {
-      pack.writer.addLine(line);
-      pack.index.push(indexLine(line));
-    }
-    for (const token of tokens) this.#o.catalog.publish(token);
+    pack.index.add((await pack.writer.addRecord(source, length)) + lines.index);
+    pack.writer.addLines(lines.table);
+    for (const token of lines.tokens) this.#o.catalog.publish(token);
     this.#o.stored(pack.writer.sizeBytes - before);
     if (pack.writer.sizeBytes >= this.#o.packSize || pack.writer.tableText >= tableTextMax) {
       await this.#close();
@@ -183,7 +188,7 @@ export class DataPacks {
     const id = makeId(systemClock, systemRandom);
     const out = await storage.create(packName(id));
     const writer = new ContainerWriter(memory, keyring, { kind: 'data', repo, id, app }, out);
-    this.#pack = { writer, number: packs.add(id), files: 0, hint: undefined, index: [] };
+    this.#pack = { writer, number: packs.add(id), files: 0, hint: undefined, index: new TextBuffer() };
     return this.#pack;
   }
 
@@ -194,28 +199,18 @@ export class DataPacks {
     await Promise.allSettled(this.#commits.slice(-1));
     const size = await writer.finish();
     const head = `["P","${writer.id}",${size},"${this.#o.keyring.dedupKeys.dd}"]\n`;
-    this.#index.push(Buffer.from(head + index.join(''), 'latin1'));
+    this.#index.push(Buffer.from(head, 'latin1'), index.take());
     const commit = writer.commit().then(({ sizeBytes }) => ({ id: writer.id, sizeBytes }));
     commit.catch(() => {});
     this.#commits.push(commit);
   }
 
-  #hint(file: HintFile): number {
-    const pack = this.#pack!;
-    if (pack.hint !== file) {
-      pack.hint = file;
-      pack.files += 1;
-      const { stored, stamp } = file;
-      pack.writer.addLine(
-        `["F",${pack.files - 1},${nameToJson(stored)},${stamp.size},"${formatTime(stamp.mtimeNs)}"]\n`,
-      );
-    }
-    return pack.files - 1;
+  /** The line that hints at a file, the first time that one of its chunks comes into this pack; else nothing. */
+  #hint(pack: OpenPack, file: HintFile): string {
+    if (pack.hint === file) return '';
+    pack.hint = file;
+    pack.files += 1;
+    const { stored, stamp } = file;
+    return `["F",${pack.files - 1},${nameToJson(stored)},${stamp.size},"${formatTime(stamp.mtimeNs)}"]\n`;
   }
-}
-
-/** The first five fields of a `C` line: the index names no files. */
-function indexLine(chunk: string): string {
-  const third = chunk.lastIndexOf(',', chunk.lastIndexOf(',') - 1);
-  return `${chunk.slice(0, third)}]\n`;
 }

@@ -31,20 +31,12 @@ export function typeOf(item: SourceItem): string {
   return stat.isCharacterDevice() ? 'c' : '?';
 }
 
-/**
- * The line up to its content, without a closing brace.
- * @param stamp state of the file that was really read, when it is another than the walk saw
- */
-export function entryPrefix(
-  item: SourceItem,
-  type: string,
-  filesystems: FilesystemNumbers,
-  stamp?: FileStamp,
-): string {
+/** The line up to its content, without a closing brace. */
+export function entryPrefix(item: SourceItem, type: string, filesystems: FilesystemNumbers): string {
   const { stat } = item;
-  const mtime = formatTime(stamp?.mtimeNs ?? stat.mtimeNs);
-  const ctime = formatTime(stamp?.ctimeNs ?? stat.ctimeNs);
-  const size = type === 'f' ? `,"s":${stamp?.size ?? stat.size}` : '';
+  const mtime = formatTime(stat.mtimeNs);
+  const ctime = formatTime(stat.ctimeNs);
+  const size = type === 'f' ? `,"s":${stat.size}` : '';
   const mode = (Number(stat.mode) & 0o7777).toString(8).padStart(4, '0');
   const links = type !== 'd' && stat.nlink > 1n ? `,"hl":"${filesystems.of(stat.dev)}:${stat.ino}"` : '';
   const target = item.link === undefined ? '' : `,"l":${nameToJson(item.link)}`;
@@ -52,6 +44,18 @@ export function entryPrefix(
   return (
     `{"p":${nameToJson(item.stored)},"t":"${type}"${size},"m":"${mtime}","c":"${ctime}","o":"${mode}",` +
     `"u":${stat.uid},"g":${stat.gid},"in":"${stat.ino}"${links}${target}${device}${item.ancestor ? ',"an":1' : ''}`
+  );
+}
+
+/** What {@link withStamp} replaces: no name can hold this text, because quotes in names are escaped. */
+const stamped = /"t":"f","s":\d+,"m":"[-0-9.]+","c":"[-0-9.]+"/;
+
+/** The same line of a file, with the state in which it was really read. */
+export function withStamp(prefix: string, stamp: FileStamp): string {
+  const { size, mtimeNs, ctimeNs } = stamp;
+  return prefix.replace(
+    stamped,
+    () => `"t":"f","s":${size},"m":"${formatTime(mtimeNs)}","c":"${formatTime(ctimeNs)}"`,
   );
 }
 

@@ -12,6 +12,28 @@ export interface FileTask {
   readonly stamp: FileStamp;
 }
 
+/** A batch of files, field by field: many small objects would cost more to post than the files cost to read. */
+export interface FilesTask {
+  readonly paths: readonly ByteString[];
+  readonly stored: readonly ByteString[];
+  /** Size, mtime, ctime and inode of each. */
+  readonly stamps: BigInt64Array;
+}
+
+/** Stands in a batch's hashes for a file that has none. */
+export const noHash: string = ' '.repeat(16);
+
+/** What became of a batch. */
+export interface FilesResult {
+  /** The hashes, one after the other; 16 spaces for a file that has none. */
+  readonly x: string;
+  /** Extents of all files, as in {@link FileResult}, and how many numbers each file has of them. */
+  readonly extents: Float64Array;
+  readonly counts: Uint32Array;
+  /** What else there is to say, of few files: their index in the batch, and it. */
+  readonly odd: readonly (readonly [number, Omit<FileResult, 'x' | 'extents'>])[];
+}
+
 /** What became of a file. */
 export interface FileResult {
   /** XXH64 of its bytes, 16 hex; empty for a file without bytes or one that failed. */

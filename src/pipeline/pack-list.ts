@@ -17,6 +17,7 @@ export function createPackListMemory(max: number): PackListMemory {
 export class PackList {
   readonly #ids: Uint8Array;
   readonly #count: Int32Array;
+  readonly #known: string[] = [];
 
   constructor(memory: PackListMemory) {
     this.#ids = new Uint8Array(memory.ids);
@@ -33,6 +34,9 @@ export class PackList {
 
   /** The id of a pack, 40 hex. */
   get(number: number): string {
-    return Buffer.from(this.#ids.subarray(number * idBytes, (number + 1) * idBytes)).toString('hex');
+    this.#known[number] ??= Buffer.from(
+      this.#ids.subarray(number * idBytes, (number + 1) * idBytes),
+    ).toString('hex');
+    return this.#known[number];
   }
 }

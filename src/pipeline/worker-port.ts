@@ -47,12 +47,17 @@ const maxYoungGenerationSizeMb = 8;
  * Starts a worker thread.
  * @param script the module it runs, which calls serveThread
  * @param options given to the worker's factory; KeyObjects and SharedArrayBuffers are allowed
+ * @param environment what of the environment the thread gets: what its storage needs
  */
-export function threadPort(script: URL, options: unknown): WorkerPort {
+export function threadPort(
+  script: URL,
+  options: unknown,
+  environment: Readonly<Record<string, string>> = {},
+): WorkerPort {
   // The environment may hold secrets that no worker needs.
   const worker = new Worker(script, {
     workerData: options,
-    env: {},
+    env: environment,
     resourceLimits: { maxYoungGenerationSizeMb },
   });
   const waiting = new Map<number, { resolve(value: never): void; reject(error: Error): void }>();

@@ -10,7 +10,9 @@ import { formatHint } from './repository.ts';
  * Checks that a location is empty, or holds only what an interrupted init left behind.
  * @throws BackpackError BP_REPOSITORY_EXISTS, BP_LOCATION_IN_USE
  */
-export async function checkFree(storage: Storage, foreign: readonly string[]): Promise<void> {
+export async function checkFree(storage: Storage): Promise<void> {
+  // First: it tells best why a location cannot be used.
+  const entries = (await storage.entries?.()) ?? [];
   const objects = await listAll(storage, '').catch((error: unknown) => {
     if ((error as BackpackError).code === 'BP_OBJECT_MISSING') return [];
     throw error;
@@ -25,7 +27,7 @@ export async function checkFree(storage: Storage, foreign: readonly string[]): P
       hint: `backpack backup PATH --repo ${location}`,
     });
   }
-  const left = foreign.filter((name) => !['tmp', 'recover', 'README.txt'].includes(name));
+  const left = entries.filter((name) => !['recover', 'README.txt'].includes(name));
   if (left.length > 0) {
     throw new BackpackError(
       'BP_LOCATION_IN_USE',

@@ -138,7 +138,7 @@ class Loader {
   #chunk(line: unknown, number: number, record: number, recordLength: number): void {
     if (!isCLine(line)) throw new BackpackError('E_JSON', 'a wrong C line', { kind: 'damaged' });
     const [, offset, length, xxh64, g] = line;
-    setIdentity(this.#identity, length, Buffer.from(xxh64, 'hex'), Buffer.from(g, 'hex'));
+    setIdentity(this.#identity, length, xxh64, Buffer.from(g, 'hex'));
     const place = this.#place;
     if (this.#catalog.find(this.#identity, place)) return;
     place.pack = number;

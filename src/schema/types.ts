@@ -232,6 +232,16 @@ export interface Config {
   readonly $schema?: string;
   readonly repository?: string;
   readonly key?: string;
+  /** Access key file for `tcp://` and `tls://`. */
+  readonly accessKey?: string;
+  readonly s3?: {
+    readonly endpoint?: string;
+    readonly region?: string;
+    readonly addressing?: 'path' | 'virtual';
+    readonly storageClass?: string;
+    readonly encryption?: { readonly algorithm: 'AES256' | 'aws:kms'; readonly kmsKeyId?: string };
+    readonly retention?: { readonly mode: 'GOVERNANCE' | 'COMPLIANCE'; readonly days: number };
+  };
   readonly compression?: 'lz4' | 'none';
   readonly sets?: Readonly<Record<string, ConfigSet>>;
   readonly limits?: {
@@ -240,6 +250,9 @@ export interface Config {
     readonly memory?: number | string;
     readonly readRate?: number | string;
     readonly writeRate?: number | string;
+    readonly connections?: number;
+    /** Seconds. */
+    readonly timeout?: number;
   };
   readonly retention?: Readonly<Record<string, unknown>>;
   readonly hooks?: Readonly<Record<string, unknown>>;

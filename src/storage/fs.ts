@@ -3,31 +3,38 @@
  * every folder made or changed, then acknowledge. A failed fsync is never retried: the file is dropped.
  */
 import { randomBytes } from 'node:crypto';
-import {
-  close as closeCallback,
-  closeSync,
-  constants,
-  existsSync,
-  fsync as fsyncCallback,
-  openSync,
-  unlinkSync,
-  writevSync,
-} from 'node:fs';
+import { constants, existsSync } from 'node:fs';
 import { type FileHandle, link, mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { promisify } from 'node:util';
+import { BackpackError } from '../base/errors.ts';
+import { FileWriter } from './file-writer.ts';
 import { checkObjectName, isObjectName, isReplaceable, type ObjectName } from './object-name.ts';
-import type { ByteRange, ObjectInfo, ObjectWriter, Storage, StorageCapabilities } from './storage.ts';
-import { exists, finished, fromSystemError, notFound, shortRead } from './storage-errors.ts';
+import type {
+  CallOptions,
+  GetOptions,
+  ListOptions,
+  ObjectInfo,
+  ObjectWriter,
+  PutOptions,
+  Storage,
+  StorageCapabilities,
+} from './storage.ts';
+import { exists, finished, fromSystemError, notFound, shortRead, throwIfCanceled } from './storage-errors.ts';
 
-const fsync = promisify(fsyncCallback);
-const close = promisify(closeCallback);
 /** Left-over temporary files older than this belong to no running client. */
 const staleMs = 24 * 3600 * 1000;
 
 /** A repository's folder on a local filesystem. */
 export class FsStorage implements Storage {
-  readonly capabilities: StorageCapabilities = { exclusivePut: true, parallelMax: 16 };
+  readonly capabilities: StorageCapabilities = {
+    exclusivePut: 'atomic',
+    listing: 'strong',
+    timestamps: 'client',
+    retention: false,
+    parallelMax: 16,
+    objectSizeMax: Number.MAX_SAFE_INTEGER,
+    partSize: 0,
+  };
   readonly location: string;
   readonly #known = new Set<string>();
   /** Folders whose fsync has failed, and how: a second one could succeed without the data. */
@@ -38,8 +45,9 @@ export class FsStorage implements Storage {
     this.location = location;
   }
 
-  async put(name: ObjectName, bytes: Uint8Array, options: { exclusive?: boolean } = {}): Promise<ObjectInfo> {
-    const writer = await this.#create(name, !options.exclusive && isReplaceable(name));
+  async put(name: ObjectName, bytes: Uint8Array, options: PutOptions = {}): Promise<ObjectInfo> {
+    const replace = !options.exclusive && isReplaceable(name);
+    const writer = await this.#create(name, replace, options.signal);
     try {
       await writer.append([bytes]);
     } catch (error) {
@@ -49,12 +57,13 @@ export class FsStorage implements Storage {
     return writer.commit();
   }
 
-  create(name: ObjectName): Promise<ObjectWriter> {
-    return this.#create(name, false);
+  create(name: ObjectName, { signal }: CallOptions = {}): Promise<ObjectWriter> {
+    return this.#create(name, false, signal);
   }
 
-  async get(name: ObjectName, options: { range?: ByteRange; into?: Uint8Array } = {}): Promise<Uint8Array> {
+  async get(name: ObjectName, options: GetOptions = {}): Promise<Uint8Array> {
     checkObjectName(name);
+    throwIfCanceled(options.signal);
     let file: FileHandle | undefined;
     try {
       // Does not block: a FIFO in the place of an object has no bytes, and nobody waits for a writer.
@@ -64,6 +73,7 @@ export class FsStorage implements Storage {
       const into = options.into?.subarray(0, length) ?? Buffer.allocUnsafeSlow(length);
       let got = 0;
       while (got < length) {
+        throwIfCanceled(options.signal);
         const { bytesRead } = await file.read(into, got, length - got, offset + got);
         if (bytesRead === 0) throw shortRead(this.location, name, length, got);
         got += bytesRead;
@@ -76,8 +86,9 @@ export class FsStorage implements Storage {
     }
   }
 
-  async stat(name: ObjectName): Promise<ObjectInfo | undefined> {
+  async stat(name: ObjectName, options: CallOptions = {}): Promise<ObjectInfo | undefined> {
     checkObjectName(name);
+    throwIfCanceled(options.signal);
     try {
       const found = await stat(join(this.location, name));
       return { name, sizeBytes: found.size, timeMs: found.mtimeMs };
@@ -87,13 +98,18 @@ export class FsStorage implements Storage {
     }
   }
 
-  async *list(prefix: string): AsyncIterable<ObjectInfo> {
+  async *list(prefix: string, { after = '', signal }: ListOptions = {}): AsyncIterable<ObjectInfo> {
+    throwIfCanceled(signal);
     const folder = prefix.slice(0, prefix.lastIndexOf('/') + 1);
-    yield* this.#walk(folder, prefix);
+    for await (const info of this.#walk(folder, prefix, after)) {
+      throwIfCanceled(signal);
+      yield info;
+    }
   }
 
-  async delete(name: ObjectName): Promise<void> {
+  async delete(name: ObjectName, options: CallOptions = {}): Promise<void> {
     checkObjectName(name);
+    throwIfCanceled(options.signal);
     try {
       await unlink(join(this.location, name));
       await this.#syncFolder(name.slice(0, name.lastIndexOf('/') + 1));
@@ -102,8 +118,8 @@ export class FsStorage implements Storage {
     }
   }
 
-  /** Removes temporary files that no running client can own any more. Errors are ignored: it is house-keeping. */
-  async sweepTemporary(nowMs: number): Promise<void> {
+  /** Removes temporary files that no running client can own any more. */
+  async sweep(nowMs: number): Promise<void> {
     const folder = join(this.location, 'tmp');
     const names = await readdir(folder).catch(() => []);
     for (const name of names) {
@@ -113,9 +129,22 @@ export class FsStorage implements Storage {
     }
   }
 
+  async entries(): Promise<readonly string[]> {
+    try {
+      return (await readdir(resolve(this.location))).filter((name) => name !== 'tmp');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+      throw new BackpackError('BP_LOCATION', `${this.location} cannot be used: ${(error as Error).message}`, {
+        kind: 'conflict',
+        cause: error,
+        hint: 'give an empty or new folder',
+      });
+    }
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {}
 
-  async *#walk(folder: string, prefix: string): AsyncIterable<ObjectInfo> {
+  async *#walk(folder: string, prefix: string, after: string): AsyncIterable<ObjectInfo> {
     let found: { name: string; isDirectory(): boolean }[];
     try {
       found = await readdir(join(this.location, folder), { withFileTypes: true });
@@ -129,8 +158,10 @@ export class FsStorage implements Storage {
     for (const entry of found) {
       const name = folder + entry.name;
       if (entry.isDirectory()) {
-        if (name !== 'tmp' && `${name}/`.startsWith(prefix)) yield* this.#walk(`${name}/`, prefix);
-      } else if (name.startsWith(prefix) && isObjectName(name)) {
+        // A folder is left out when all that it can hold comes before `after`.
+        const wanted = name !== 'tmp' && `${name}/`.startsWith(prefix) && `${name}/\uffff` > after;
+        if (wanted) yield* this.#walk(`${name}/`, prefix, after);
+      } else if (name.startsWith(prefix) && name > after && isObjectName(name)) {
         const info = await this.stat(name);
         if (info !== undefined) yield info;
       }
@@ -144,47 +175,42 @@ export class FsStorage implements Storage {
     );
   }
 
-  async #create(name: ObjectName, replace: boolean): Promise<ObjectWriter> {
+  async #create(name: ObjectName, replace: boolean, signal: AbortSignal | undefined): Promise<ObjectWriter> {
     checkObjectName(name);
+    throwIfCanceled(signal);
     const folder = name.slice(0, name.lastIndexOf('/') + 1);
     const temporary = join(this.location, 'tmp', `${process.pid}-${randomBytes(12).toString('hex')}`);
-    let fd: number;
+    let file: FileWriter;
     try {
       await this.#makeFolder('');
       await this.#makeFolder('tmp/');
-      fd = openSync(temporary, 'wx', 0o600);
+      file = new FileWriter(temporary);
     } catch (error) {
       throw this.#wrap(error, name);
     }
-    let sizeBytes = 0;
-    let open = true;
     const drop = async (): Promise<void> => {
-      if (open) closeSync(fd);
-      open = false;
+      await file.close().catch(() => {});
       await unlink(temporary).catch(() => {});
+    };
+    // What a file holds after a failed write is not known: it ends here, so that nobody can go on with it.
+    const failed = async (error: unknown): Promise<never> => {
+      await drop();
+      throw this.#wrap(error, name);
     };
     return {
       append: (pieces) => {
-        if (!open) throw finished(name);
-        try {
-          sizeBytes += writeAll(fd, pieces);
-        } catch (error) {
-          // What the file holds now is not known: it ends here, so that nobody can go on with it or leave it behind.
-          open = false;
-          closeSync(fd);
-          try {
-            unlinkSync(temporary);
-          } catch {}
-          throw this.#wrap(error, name);
-        }
+        if (!file.open) throw finished(name);
+        throwIfCanceled(signal);
+        return file.append(pieces).catch(failed);
       },
       commit: async () => {
         // The number of a closed handle may belong to another file by now.
-        if (!open) throw finished(name);
+        if (!file.open) throw finished(name);
         try {
-          await fsync(fd);
-          open = false;
-          await close(fd);
+          throwIfCanceled(signal);
+          await file.sync();
+          await file.close();
+          const { sizeBytes } = file;
           await this.#makeFolder(folder);
           await this.#publish(temporary, name, replace);
           try {
@@ -279,24 +305,4 @@ async function makeDurably(path: string): Promise<void> {
   } finally {
     await parent.close();
   }
-}
-
-function writeAll(fd: number, pieces: readonly Uint8Array[]): number {
-  let total = 0;
-  for (const piece of pieces) total += piece.byteLength;
-  let written = writevSync(fd, pieces as Uint8Array[]);
-  // A short write goes on with what is left, never with the bytes already written.
-  for (let skipped = written; written < total; ) {
-    const rest: Uint8Array[] = [];
-    for (const piece of pieces) {
-      if (skipped >= piece.byteLength) skipped -= piece.byteLength;
-      else {
-        rest.push(piece.subarray(skipped));
-        skipped = 0;
-      }
-    }
-    written += writevSync(fd, rest);
-    skipped = written;
-  }
-  return total;
 }

@@ -1,5 +1,5 @@
 /** Errors of storages. Codes are tested on `errno`, because Node's names lie in places (EDQUOT, ESTALE). */
-import { BackpackError } from '../base/errors.ts';
+import { BackpackError, isBackpackError } from '../base/errors.ts';
 
 const noSpace = new Set([-28, -122, -27]);
 
@@ -67,4 +67,16 @@ export function finished(object: string): BackpackError {
   return new BackpackError('BP_INTERNAL', `the writer of ${object} was used after its end`, {
     kind: 'internal',
   });
+}
+
+/** Ends a call whose signal was aborted. @throws BackpackError the signal's reason, or BP_CANCELED */
+export function throwIfCanceled(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw canceled(signal);
+}
+
+/** The error of a call that was ended by its signal. */
+function canceled(signal: AbortSignal): BackpackError {
+  const { reason } = signal;
+  if (isBackpackError(reason)) return reason;
+  return new BackpackError('BP_CANCELED', 'the call was canceled', { kind: 'canceled', cause: reason });
 }

@@ -3,7 +3,7 @@
  * be put through. Each case gets a new, empty storage.
  */
 import { expect } from 'vitest';
-import { isBackpackError } from '../../src/base/errors.ts';
+import { BackpackError, isBackpackError } from '../../src/base/errors.ts';
 import { listAll, type Storage } from '../../src/storage/index.ts';
 
 /** Makes an empty storage, and opens the same one again as another client would. */
@@ -433,6 +433,53 @@ export const storageSuite: readonly StorageCase[] = [
     await write(storage, index(1), 'defg');
     for (const info of await listAll(storage, '')) expect(await storage.stat(info.name)).toEqual(info);
   }),
+  define('list({after}) goes on behind a name', async (storage) => {
+    const all = [pack(1), pack(2), index(1), `packs/00000/${'0'.repeat(40)}.bpk`, 'README.txt'];
+    for (const name of all) await storage.put(name, Buffer.from('x'));
+    const sorted = [...all].sort();
+    for (const after of [
+      ...all,
+      'packs/',
+      'packs',
+      'packs/019b7/',
+      'packs/01',
+      'q',
+      'A',
+      '',
+      `${pack(1)}.x`,
+    ]) {
+      const found = (await listAll(storage, '', { after })).map(({ name }) => name);
+      expect(found, after).toEqual(sorted.filter((name) => name > after));
+    }
+    expect((await listAll(storage, 'packs/', { after: pack(1) })).map(({ name }) => name)).toEqual([pack(2)]);
+    expect(await listAll(storage, 'index/', { after: 'packs/' })).toEqual([]);
+  }),
+  define('a call whose signal is aborted ends with the reason of the signal', async (storage) => {
+    await storage.put(index(1), Buffer.from('x'));
+    const signal = AbortSignal.abort();
+    const calls: (() => unknown)[] = [
+      () => storage.put(index(2), Buffer.from('x'), { signal }),
+      () => storage.get(index(1), { signal }),
+      () => storage.stat(index(1), { signal }),
+      () => listAll(storage, '', { signal }),
+      () => storage.delete(index(1), { signal }),
+      () => storage.create(index(3), { signal }),
+    ];
+    for (const call of calls) expect(await code(call)).toBe('BP_CANCELED');
+    const reason = new BackpackError('BP_CANCELED', 'the reason', { kind: 'canceled' });
+    await expect(storage.stat(index(1), { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+    expect(await names(storage, '')).toEqual([index(1)]);
+  }),
+  define('a writer whose signal is aborted publishes nothing', async (storage) => {
+    const aborting = new AbortController();
+    const writer = await storage.create(pack(1), { signal: aborting.signal });
+    await writer.append([Buffer.from('x')]);
+    aborting.abort();
+    expect(await code(() => writer.append([Buffer.from('y')]))).toBe('BP_CANCELED');
+    expect(await code(() => writer.commit())).toBe('BP_CANCELED');
+    await writer.abort();
+    expect(await names(storage, '')).toEqual([]);
+  }),
   define('a listing that is left early does no harm', async (storage) => {
     for (let i = 0; i < 20; i += 1) await storage.put(pack(i), Buffer.from('x'));
     for await (const info of storage.list('packs/')) {
@@ -464,7 +511,9 @@ export const storageSuite: readonly StorageCase[] = [
     expect(text(await storage.get(pack(1)))).toBe('again');
   }),
   define('capabilities and location are plain', async (storage, reopen) => {
+    expect(structuredClone(storage.capabilities)).toEqual(storage.capabilities);
     expect(storage.capabilities.parallelMax).toBeGreaterThan(0);
+    expect(storage.capabilities.objectSizeMax).toBeGreaterThanOrEqual(512 * 1024 * 1024);
     expect(typeof storage.location).toBe('string');
     expect((await reopen()).location).toBe(storage.location);
   }),

@@ -142,7 +142,7 @@ describe.skipIf(!rig.built || !rig.hasGcc)('a call that fails', () => {
 
   it('finds a planted fault: an fsync that is tried again', async () => {
     const main = rig.plant(place, {
-      'storage/fs.js': [['await fsync(fd);', 'await fsync(fd).catch(() => fsync(fd));']],
+      'storage/fs.js': [['await file.sync();', 'await file.sync().catch(() => file.sync());']],
     });
     place.goBackTo('base');
     const log = place.at('log-planted');

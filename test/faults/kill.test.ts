@@ -175,9 +175,9 @@ describe.skipIf(!rig.built || !rig.hasGcc)('kill -9 of a backup', () => {
     const main = rig.plant(place, {
       // Packs appear a little after their acknowledgement, and nobody looks whether they are there.
       'storage/fs.js': [
-        ['commit: async () => {', 'commit: () => late(name, sizeBytes, async () => {'],
+        ['commit: async () => {', 'commit: () => late(name, file.sizeBytes, async () => {'],
         ['},\n            abort: drop', '}),\n            abort: drop'],
-        ['function writeAll(', `${late}\nfunction writeAll(`],
+        ['async function makeDurably(', `${late}\nasync function makeDurably(`],
       ],
       'repo/commit.js': [['packs.filter(', '[].filter(']],
       'operations/backup.js': [['async #close() {', `async #close() { ${wait(300)}`]],

@@ -43,7 +43,7 @@ describe.skipIf(!rig.built || !rig.hasTool('strace'))('order of writes', () => {
   }, 60_000);
 
   it.each([
-    ['no fsync of files', 'await fsync(fd);', ''],
+    ['no fsync of files', 'await file.sync();', ''],
     ['no fsync of folders', 'await handle.sync();', ''],
   ])(
     'finds a planted fault: %s',

@@ -294,7 +294,7 @@ const runners: Record<string, (v: Vector) => Promise<void> | void> = {
     const identity = new Int32Array(7);
     const place = { pack: 0, record: 0, offset: 0, whole: false };
     const fill = (length: number, x: string, g: string): void =>
-      setIdentity(identity, length, Buffer.from(x, 'hex'), Buffer.from(g.padEnd(32, '0'), 'hex'));
+      setIdentity(identity, length, x, Buffer.from(g.padEnd(32, '0'), 'hex'));
     for (const one of JSON.parse(v.get('in-catalog')) as Identity[]) {
       // What loading an index leaves out: another key or another writer.
       if (one.dd !== keys.dd || one.writer !== v.get('in-writer')) continue;

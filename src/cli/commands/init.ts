@@ -1,6 +1,5 @@
 /** `backpack init`: makes repository, key file and recovery kit. */
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
 import { BackpackError, isBackpackError } from '../../base/errors.ts';
 import { systemClock, systemRandom } from '../../base/ports.ts';
 import { keyIdOf } from '../../codec/kdf.ts';
@@ -60,7 +59,7 @@ export interface Made {
 export async function makeRepository(settings: Settings): Promise<Made> {
   const location = settings.location.value;
   const storage = await openStorage(settings.spec);
-  await checkFree(storage, location.includes('://') || !existsSync(location) ? [] : listFolder(location));
+  await checkFree(storage);
   const kit = kitSum(kitFiles().at(-1)!.bytes);
   const given = settings.key?.value;
   const existing = given !== undefined && existsSync(given) ? readValidKey(given) : undefined;
@@ -131,17 +130,6 @@ function addKit(path: string, kit: string): void {
   const text = readKeyBytes(path).toString('latin1');
   const end = text.includes('\r\n') ? '\r\n' : '\n';
   replaceKey(path, `${text}${text.endsWith('\n') ? '' : end}kit=${kit}${end}`);
-}
-
-function listFolder(location: string): string[] {
-  try {
-    return readdirSync(resolve(location));
-  } catch (error) {
-    throw new BackpackError('BP_LOCATION', `${location} cannot be used: ${(error as Error).message}`, {
-      kind: 'conflict',
-      hint: 'give an empty or new folder',
-    });
-  }
 }
 
 /** A word as it can be typed in a shell. */

@@ -6679,10 +6679,16 @@ return errors === 0;
 }
 
 export const config = validate83;
-const schema220 = {"enum":["lz4","none"]};
+const schema217 = {"$schema":"https://json-schema.org/draft/2020-12/schema","$id":"backpack:v1/config","type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"$schema":{"type":"string"},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"accessKey":{"$ref":"#/$defs/file"},"s3":{"$ref":"#/$defs/s3"},"compression":{"$ref":"#/$defs/compression"},"sets":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{},"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$":{"$ref":"#/$defs/set"}}},"limits":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"threads":{"type":"integer","minimum":1,"maximum":256},"memory":{"$ref":"#/$defs/bytes"},"readRate":{"$ref":"#/$defs/bytes"},"writeRate":{"$ref":"#/$defs/bytes"},"connections":{"type":"integer","minimum":1,"maximum":64},"timeout":{"type":"integer","minimum":1,"maximum":3600}}},"retention":{"type":"object"},"hooks":{"type":"object"}},"$defs":{"location":{"type":"string","minLength":1,"maxLength":4096},"file":{"type":"string","minLength":1,"maxLength":4096},"s3":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"endpoint":{"type":"string","maxLength":1024,"pattern":"^https?://[^/@?#]+/?$"},"region":{"type":"string","pattern":"^[A-Za-z0-9-]{1,64}$"},"addressing":{"enum":["path","virtual"]},"storageClass":{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"},"encryption":{"type":"object","additionalProperties":false,"required":["algorithm"],"properties":{"algorithm":{"enum":["AES256","aws:kms"]},"kmsKeyId":{"type":"string","minLength":1,"maxLength":2048}}},"retention":{"type":"object","additionalProperties":false,"required":["mode","days"],"properties":{"mode":{"enum":["GOVERNANCE","COMPLIANCE"]},"days":{"type":"integer","minimum":1,"maximum":36500}}}}},"compression":{"enum":["lz4","none"]},"bytes":{"if":{"type":"string"},"then":{"type":"string","pattern":"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},"else":{"type":"integer","minimum":1,"maximum":9007199254740991}},"set":{"type":"object","additionalProperties":false,"required":["paths"],"patternProperties":{"^//":{}},"properties":{"paths":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"exclude":{"type":"array","maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"tags":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":1024}},"host":{"type":"string","minLength":1,"maxLength":1024},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"compression":{"$ref":"#/$defs/compression"}}}}};
+const schema221 = {"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"endpoint":{"type":"string","maxLength":1024,"pattern":"^https?://[^/@?#]+/?$"},"region":{"type":"string","pattern":"^[A-Za-z0-9-]{1,64}$"},"addressing":{"enum":["path","virtual"]},"storageClass":{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"},"encryption":{"type":"object","additionalProperties":false,"required":["algorithm"],"properties":{"algorithm":{"enum":["AES256","aws:kms"]},"kmsKeyId":{"type":"string","minLength":1,"maxLength":2048}}},"retention":{"type":"object","additionalProperties":false,"required":["mode","days"],"properties":{"mode":{"enum":["GOVERNANCE","COMPLIANCE"]},"days":{"type":"integer","minimum":1,"maximum":36500}}}}};
+const schema222 = {"enum":["lz4","none"]};
+const func85 = Object.prototype.hasOwnProperty;
 const pattern95 = new RegExp("^//", "u");
-const pattern97 = new RegExp("^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", "u");
-const pattern102 = new RegExp("^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$", "u");
+const pattern97 = new RegExp("^https?://[^/@?#]+/?$", "u");
+const pattern98 = new RegExp("^[A-Za-z0-9-]{1,64}$", "u");
+const pattern99 = new RegExp("^[A-Za-z0-9_.-]{1,64}$", "u");
+const pattern101 = new RegExp("^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", "u");
+const pattern106 = new RegExp("^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$", "u");
 
 function validate84(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -6950,7 +6956,7 @@ if(data.compression !== undefined){
 let data9 = data.compression;
 const _errs22 = errors;
 if(!((data9 === "lz4") || (data9 === "none"))){
-validate84.errors = [{instancePath:instancePath+"/compression",keyword:"enum",params:{allowedValues: schema220.enum},message:"must be equal to one of the allowed values"}];
+validate84.errors = [{instancePath:instancePath+"/compression",keyword:"enum",params:{allowedValues: schema222.enum},message:"must be equal to one of the allowed values"}];
 return false;
 }
 var valid0 = _errs22 === errors;
@@ -6985,7 +6991,7 @@ if(errors === 0){
 if(data && typeof data == "object" && !Array.isArray(data)){
 const _errs1 = errors;
 for(const key0 in data){
-if(!(((((((((key0 === "$schema") || (key0 === "repository")) || (key0 === "key")) || (key0 === "compression")) || (key0 === "sets")) || (key0 === "limits")) || (key0 === "retention")) || (key0 === "hooks")) || (pattern95.test(key0)))){
+if(!((func85.call(schema217.properties, key0)) || (pattern95.test(key0)))){
 validate83.errors = [{instancePath,keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"}];
 return false;
 break;
@@ -7060,12 +7066,27 @@ else {
 var valid0 = true;
 }
 if(valid0){
-if(data.compression !== undefined){
-let data3 = data.compression;
+if(data.accessKey !== undefined){
+let data3 = data.accessKey;
 const _errs10 = errors;
-if(!((data3 === "lz4") || (data3 === "none"))){
-validate83.errors = [{instancePath:instancePath+"/compression",keyword:"enum",params:{allowedValues: schema220.enum},message:"must be equal to one of the allowed values"}];
+const _errs11 = errors;
+if(errors === _errs11){
+if(typeof data3 === "string"){
+if(func1(data3) > 4096){
+validate83.errors = [{instancePath:instancePath+"/accessKey",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"}];
 return false;
+}
+else {
+if(func1(data3) < 1){
+validate83.errors = [{instancePath:instancePath+"/accessKey",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
+return false;
+}
+}
+}
+else {
+validate83.errors = [{instancePath:instancePath+"/accessKey",keyword:"type",params:{type: "string"},message:"must be string"}];
+return false;
+}
 }
 var valid0 = _errs10 === errors;
 }
@@ -7073,32 +7094,307 @@ else {
 var valid0 = true;
 }
 if(valid0){
-if(data.sets !== undefined){
-let data4 = data.sets;
-const _errs12 = errors;
-if(errors === _errs12){
-if(data4 && typeof data4 == "object" && !Array.isArray(data4)){
+if(data.s3 !== undefined){
+let data4 = data.s3;
+const _errs13 = errors;
 const _errs14 = errors;
+if(errors === _errs14){
+if(data4 && typeof data4 == "object" && !Array.isArray(data4)){
+const _errs16 = errors;
 for(const key1 in data4){
-if(!((pattern95.test(key1)) || (pattern97.test(key1)))){
-validate83.errors = [{instancePath:instancePath+"/sets",keyword:"additionalProperties",params:{additionalProperty: key1},message:"must NOT have additional properties"}];
+if(!(((((((key1 === "endpoint") || (key1 === "region")) || (key1 === "addressing")) || (key1 === "storageClass")) || (key1 === "encryption")) || (key1 === "retention")) || (pattern95.test(key1)))){
+validate83.errors = [{instancePath:instancePath+"/s3",keyword:"additionalProperties",params:{additionalProperty: key1},message:"must NOT have additional properties"}];
 return false;
 break;
 }
 }
-if(_errs14 === errors){
-var valid4 = true;
-if(valid4){
-var valid4 = true;
-for(const key3 in data4){
-if(pattern97.test(key3)){
-const _errs15 = errors;
-if(!(validate84(data4[key3], {instancePath:instancePath+"/sets/" + key3.replace(/~/g, "~0").replace(/\//g, "~1"),parentData:data4,parentDataProperty:key3,rootData,dynamicAnchors}))){
+if(_errs16 === errors){
+if(data4.endpoint !== undefined){
+let data5 = data4.endpoint;
+const _errs17 = errors;
+if(errors === _errs17){
+if(typeof data5 === "string"){
+if(func1(data5) > 1024){
+validate83.errors = [{instancePath:instancePath+"/s3/endpoint",keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"}];
+return false;
+}
+else {
+if(!pattern97.test(data5)){
+validate83.errors = [{instancePath:instancePath+"/s3/endpoint",keyword:"pattern",params:{pattern: "^https?://[^/@?#]+/?$"},message:"must match pattern \""+"^https?://[^/@?#]+/?$"+"\""}];
+return false;
+}
+}
+}
+else {
+validate83.errors = [{instancePath:instancePath+"/s3/endpoint",keyword:"type",params:{type: "string"},message:"must be string"}];
+return false;
+}
+}
+var valid5 = _errs17 === errors;
+}
+else {
+var valid5 = true;
+}
+if(valid5){
+if(data4.region !== undefined){
+let data6 = data4.region;
+const _errs19 = errors;
+if(errors === _errs19){
+if(typeof data6 === "string"){
+if(!pattern98.test(data6)){
+validate83.errors = [{instancePath:instancePath+"/s3/region",keyword:"pattern",params:{pattern: "^[A-Za-z0-9-]{1,64}$"},message:"must match pattern \""+"^[A-Za-z0-9-]{1,64}$"+"\""}];
+return false;
+}
+}
+else {
+validate83.errors = [{instancePath:instancePath+"/s3/region",keyword:"type",params:{type: "string"},message:"must be string"}];
+return false;
+}
+}
+var valid5 = _errs19 === errors;
+}
+else {
+var valid5 = true;
+}
+if(valid5){
+if(data4.addressing !== undefined){
+let data7 = data4.addressing;
+const _errs21 = errors;
+if(!((data7 === "path") || (data7 === "virtual"))){
+validate83.errors = [{instancePath:instancePath+"/s3/addressing",keyword:"enum",params:{allowedValues: schema221.properties.addressing.enum},message:"must be equal to one of the allowed values"}];
+return false;
+}
+var valid5 = _errs21 === errors;
+}
+else {
+var valid5 = true;
+}
+if(valid5){
+if(data4.storageClass !== undefined){
+let data8 = data4.storageClass;
+const _errs22 = errors;
+if(errors === _errs22){
+if(typeof data8 === "string"){
+if(!pattern99.test(data8)){
+validate83.errors = [{instancePath:instancePath+"/s3/storageClass",keyword:"pattern",params:{pattern: "^[A-Za-z0-9_.-]{1,64}$"},message:"must match pattern \""+"^[A-Za-z0-9_.-]{1,64}$"+"\""}];
+return false;
+}
+}
+else {
+validate83.errors = [{instancePath:instancePath+"/s3/storageClass",keyword:"type",params:{type: "string"},message:"must be string"}];
+return false;
+}
+}
+var valid5 = _errs22 === errors;
+}
+else {
+var valid5 = true;
+}
+if(valid5){
+if(data4.encryption !== undefined){
+let data9 = data4.encryption;
+const _errs24 = errors;
+if(errors === _errs24){
+if(data9 && typeof data9 == "object" && !Array.isArray(data9)){
+let missing0;
+if((data9.algorithm === undefined) && (missing0 = "algorithm")){
+validate83.errors = [{instancePath:instancePath+"/s3/encryption",keyword:"required",params:{missingProperty: missing0},message:"must have required property '"+missing0+"'"}];
+return false;
+}
+else {
+const _errs26 = errors;
+for(const key2 in data9){
+if(!((key2 === "algorithm") || (key2 === "kmsKeyId"))){
+validate83.errors = [{instancePath:instancePath+"/s3/encryption",keyword:"additionalProperties",params:{additionalProperty: key2},message:"must NOT have additional properties"}];
+return false;
+break;
+}
+}
+if(_errs26 === errors){
+if(data9.algorithm !== undefined){
+let data10 = data9.algorithm;
+const _errs27 = errors;
+if(!((data10 === "AES256") || (data10 === "aws:kms"))){
+validate83.errors = [{instancePath:instancePath+"/s3/encryption/algorithm",keyword:"enum",params:{allowedValues: schema221.properties.encryption.properties.algorithm.enum},message:"must be equal to one of the allowed values"}];
+return false;
+}
+var valid6 = _errs27 === errors;
+}
+else {
+var valid6 = true;
+}
+if(valid6){
+if(data9.kmsKeyId !== undefined){
+let data11 = data9.kmsKeyId;
+const _errs28 = errors;
+if(errors === _errs28){
+if(typeof data11 === "string"){
+if(func1(data11) > 2048){
+validate83.errors = [{instancePath:instancePath+"/s3/encryption/kmsKeyId",keyword:"maxLength",params:{limit: 2048},message:"must NOT have more than 2048 characters"}];
+return false;
+}
+else {
+if(func1(data11) < 1){
+validate83.errors = [{instancePath:instancePath+"/s3/encryption/kmsKeyId",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
+return false;
+}
+}
+}
+else {
+validate83.errors = [{instancePath:instancePath+"/s3/encryption/kmsKeyId",keyword:"type",params:{type: "string"},message:"must be string"}];
+return false;
+}
+}
+var valid6 = _errs28 === errors;
+}
+else {
+var valid6 = true;
+}
+}
+}
+}
+}
+else {
+validate83.errors = [{instancePath:instancePath+"/s3/encryption",keyword:"type",params:{type: "object"},message:"must be object"}];
+return false;
+}
+}
+var valid5 = _errs24 === errors;
+}
+else {
+var valid5 = true;
+}
+if(valid5){
+if(data4.retention !== undefined){
+let data12 = data4.retention;
+const _errs30 = errors;
+if(errors === _errs30){
+if(data12 && typeof data12 == "object" && !Array.isArray(data12)){
+let missing1;
+if(((data12.mode === undefined) && (missing1 = "mode")) || ((data12.days === undefined) && (missing1 = "days"))){
+validate83.errors = [{instancePath:instancePath+"/s3/retention",keyword:"required",params:{missingProperty: missing1},message:"must have required property '"+missing1+"'"}];
+return false;
+}
+else {
+const _errs32 = errors;
+for(const key3 in data12){
+if(!((key3 === "mode") || (key3 === "days"))){
+validate83.errors = [{instancePath:instancePath+"/s3/retention",keyword:"additionalProperties",params:{additionalProperty: key3},message:"must NOT have additional properties"}];
+return false;
+break;
+}
+}
+if(_errs32 === errors){
+if(data12.mode !== undefined){
+let data13 = data12.mode;
+const _errs33 = errors;
+if(!((data13 === "GOVERNANCE") || (data13 === "COMPLIANCE"))){
+validate83.errors = [{instancePath:instancePath+"/s3/retention/mode",keyword:"enum",params:{allowedValues: schema221.properties.retention.properties.mode.enum},message:"must be equal to one of the allowed values"}];
+return false;
+}
+var valid7 = _errs33 === errors;
+}
+else {
+var valid7 = true;
+}
+if(valid7){
+if(data12.days !== undefined){
+let data14 = data12.days;
+const _errs34 = errors;
+if(!(((typeof data14 == "number") && (!(data14 % 1) && !isNaN(data14))) && (isFinite(data14)))){
+validate83.errors = [{instancePath:instancePath+"/s3/retention/days",keyword:"type",params:{type: "integer"},message:"must be integer"}];
+return false;
+}
+if(errors === _errs34){
+if((typeof data14 == "number") && (isFinite(data14))){
+if(data14 > 36500 || isNaN(data14)){
+validate83.errors = [{instancePath:instancePath+"/s3/retention/days",keyword:"maximum",params:{comparison: "<=", limit: 36500},message:"must be <= 36500"}];
+return false;
+}
+else {
+if(data14 < 1 || isNaN(data14)){
+validate83.errors = [{instancePath:instancePath+"/s3/retention/days",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"}];
+return false;
+}
+}
+}
+}
+var valid7 = _errs34 === errors;
+}
+else {
+var valid7 = true;
+}
+}
+}
+}
+}
+else {
+validate83.errors = [{instancePath:instancePath+"/s3/retention",keyword:"type",params:{type: "object"},message:"must be object"}];
+return false;
+}
+}
+var valid5 = _errs30 === errors;
+}
+else {
+var valid5 = true;
+}
+}
+}
+}
+}
+}
+}
+}
+else {
+validate83.errors = [{instancePath:instancePath+"/s3",keyword:"type",params:{type: "object"},message:"must be object"}];
+return false;
+}
+}
+var valid0 = _errs13 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.compression !== undefined){
+let data15 = data.compression;
+const _errs36 = errors;
+if(!((data15 === "lz4") || (data15 === "none"))){
+validate83.errors = [{instancePath:instancePath+"/compression",keyword:"enum",params:{allowedValues: schema222.enum},message:"must be equal to one of the allowed values"}];
+return false;
+}
+var valid0 = _errs36 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.sets !== undefined){
+let data16 = data.sets;
+const _errs38 = errors;
+if(errors === _errs38){
+if(data16 && typeof data16 == "object" && !Array.isArray(data16)){
+const _errs40 = errors;
+for(const key4 in data16){
+if(!((pattern95.test(key4)) || (pattern101.test(key4)))){
+validate83.errors = [{instancePath:instancePath+"/sets",keyword:"additionalProperties",params:{additionalProperty: key4},message:"must NOT have additional properties"}];
+return false;
+break;
+}
+}
+if(_errs40 === errors){
+var valid9 = true;
+if(valid9){
+var valid9 = true;
+for(const key6 in data16){
+if(pattern101.test(key6)){
+const _errs41 = errors;
+if(!(validate84(data16[key6], {instancePath:instancePath+"/sets/" + key6.replace(/~/g, "~0").replace(/\//g, "~1"),parentData:data16,parentDataProperty:key6,rootData,dynamicAnchors}))){
 vErrors = vErrors === null ? validate84.errors : vErrors.concat(validate84.errors);
 errors = vErrors.length;
 }
-var valid4 = _errs15 === errors;
-if(!valid4){
+var valid9 = _errs41 === errors;
+if(!valid9){
 break;
 }
 }
@@ -7111,60 +7407,60 @@ validate83.errors = [{instancePath:instancePath+"/sets",keyword:"type",params:{t
 return false;
 }
 }
-var valid0 = _errs12 === errors;
+var valid0 = _errs38 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.limits !== undefined){
-let data6 = data.limits;
-const _errs16 = errors;
-if(errors === _errs16){
-if(data6 && typeof data6 == "object" && !Array.isArray(data6)){
-const _errs18 = errors;
-for(const key4 in data6){
-if(!(((((key4 === "threads") || (key4 === "memory")) || (key4 === "readRate")) || (key4 === "writeRate")) || (pattern95.test(key4)))){
-validate83.errors = [{instancePath:instancePath+"/limits",keyword:"additionalProperties",params:{additionalProperty: key4},message:"must NOT have additional properties"}];
+let data18 = data.limits;
+const _errs42 = errors;
+if(errors === _errs42){
+if(data18 && typeof data18 == "object" && !Array.isArray(data18)){
+const _errs44 = errors;
+for(const key7 in data18){
+if(!(((((((key7 === "threads") || (key7 === "memory")) || (key7 === "readRate")) || (key7 === "writeRate")) || (key7 === "connections")) || (key7 === "timeout")) || (pattern95.test(key7)))){
+validate83.errors = [{instancePath:instancePath+"/limits",keyword:"additionalProperties",params:{additionalProperty: key7},message:"must NOT have additional properties"}];
 return false;
 break;
 }
 }
-if(_errs18 === errors){
-if(data6.threads !== undefined){
-let data7 = data6.threads;
-const _errs19 = errors;
-if(!(((typeof data7 == "number") && (!(data7 % 1) && !isNaN(data7))) && (isFinite(data7)))){
+if(_errs44 === errors){
+if(data18.threads !== undefined){
+let data19 = data18.threads;
+const _errs45 = errors;
+if(!(((typeof data19 == "number") && (!(data19 % 1) && !isNaN(data19))) && (isFinite(data19)))){
 validate83.errors = [{instancePath:instancePath+"/limits/threads",keyword:"type",params:{type: "integer"},message:"must be integer"}];
 return false;
 }
-if(errors === _errs19){
-if((typeof data7 == "number") && (isFinite(data7))){
-if(data7 > 256 || isNaN(data7)){
+if(errors === _errs45){
+if((typeof data19 == "number") && (isFinite(data19))){
+if(data19 > 256 || isNaN(data19)){
 validate83.errors = [{instancePath:instancePath+"/limits/threads",keyword:"maximum",params:{comparison: "<=", limit: 256},message:"must be <= 256"}];
 return false;
 }
 else {
-if(data7 < 1 || isNaN(data7)){
+if(data19 < 1 || isNaN(data19)){
 validate83.errors = [{instancePath:instancePath+"/limits/threads",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"}];
 return false;
 }
 }
 }
 }
-var valid5 = _errs19 === errors;
+var valid10 = _errs45 === errors;
 }
 else {
-var valid5 = true;
+var valid10 = true;
 }
-if(valid5){
-if(data6.memory !== undefined){
-let data8 = data6.memory;
-const _errs21 = errors;
-const _errs23 = errors;
-let valid7 = true;
-const _errs24 = errors;
-if(typeof data8 !== "string"){
+if(valid10){
+if(data18.memory !== undefined){
+let data20 = data18.memory;
+const _errs47 = errors;
+const _errs49 = errors;
+let valid12 = true;
+const _errs50 = errors;
+if(typeof data20 !== "string"){
 const err0 = {};
 if(vErrors === null){
 vErrors = [err0];
@@ -7174,11 +7470,11 @@ vErrors.push(err0);
 }
 errors++;
 }
-var _valid0 = _errs24 === errors;
-errors = _errs23;
+var _valid0 = _errs50 === errors;
+errors = _errs49;
 if(vErrors !== null){
-if(_errs23){
-vErrors.length = _errs23;
+if(_errs49){
+vErrors.length = _errs49;
 }
 else {
 vErrors = null;
@@ -7186,10 +7482,10 @@ vErrors = null;
 }
 let ifClause0;
 if(_valid0){
-const _errs26 = errors;
-if(errors === _errs26){
-if(typeof data8 === "string"){
-if(!pattern102.test(data8)){
+const _errs52 = errors;
+if(errors === _errs52){
+if(typeof data20 === "string"){
+if(!pattern106.test(data20)){
 validate83.errors = [{instancePath:instancePath+"/limits/memory",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
 return false;
 }
@@ -7199,35 +7495,35 @@ validate83.errors = [{instancePath:instancePath+"/limits/memory",keyword:"type",
 return false;
 }
 }
-var _valid0 = _errs26 === errors;
-valid7 = _valid0;
+var _valid0 = _errs52 === errors;
+valid12 = _valid0;
 ifClause0 = "then";
 }
 else {
-const _errs28 = errors;
-if(!(((typeof data8 == "number") && (!(data8 % 1) && !isNaN(data8))) && (isFinite(data8)))){
+const _errs54 = errors;
+if(!(((typeof data20 == "number") && (!(data20 % 1) && !isNaN(data20))) && (isFinite(data20)))){
 validate83.errors = [{instancePath:instancePath+"/limits/memory",keyword:"type",params:{type: "integer"},message:"must be integer"}];
 return false;
 }
-if(errors === _errs28){
-if((typeof data8 == "number") && (isFinite(data8))){
-if(data8 > 9007199254740991 || isNaN(data8)){
+if(errors === _errs54){
+if((typeof data20 == "number") && (isFinite(data20))){
+if(data20 > 9007199254740991 || isNaN(data20)){
 validate83.errors = [{instancePath:instancePath+"/limits/memory",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"}];
 return false;
 }
 else {
-if(data8 < 1 || isNaN(data8)){
+if(data20 < 1 || isNaN(data20)){
 validate83.errors = [{instancePath:instancePath+"/limits/memory",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"}];
 return false;
 }
 }
 }
 }
-var _valid0 = _errs28 === errors;
-valid7 = _valid0;
+var _valid0 = _errs54 === errors;
+valid12 = _valid0;
 ifClause0 = "else";
 }
-if(!valid7){
+if(!valid12){
 const err1 = {instancePath:instancePath+"/limits/memory",keyword:"if",params:{failingKeyword: ifClause0},message:"must match \""+ifClause0+"\" schema"};
 if(vErrors === null){
 vErrors = [err1];
@@ -7239,19 +7535,19 @@ errors++;
 validate83.errors = vErrors;
 return false;
 }
-var valid5 = _errs21 === errors;
+var valid10 = _errs47 === errors;
 }
 else {
-var valid5 = true;
+var valid10 = true;
 }
-if(valid5){
-if(data6.readRate !== undefined){
-let data9 = data6.readRate;
-const _errs30 = errors;
-const _errs32 = errors;
-let valid9 = true;
-const _errs33 = errors;
-if(typeof data9 !== "string"){
+if(valid10){
+if(data18.readRate !== undefined){
+let data21 = data18.readRate;
+const _errs56 = errors;
+const _errs58 = errors;
+let valid14 = true;
+const _errs59 = errors;
+if(typeof data21 !== "string"){
 const err2 = {};
 if(vErrors === null){
 vErrors = [err2];
@@ -7261,11 +7557,11 @@ vErrors.push(err2);
 }
 errors++;
 }
-var _valid1 = _errs33 === errors;
-errors = _errs32;
+var _valid1 = _errs59 === errors;
+errors = _errs58;
 if(vErrors !== null){
-if(_errs32){
-vErrors.length = _errs32;
+if(_errs58){
+vErrors.length = _errs58;
 }
 else {
 vErrors = null;
@@ -7273,10 +7569,10 @@ vErrors = null;
 }
 let ifClause1;
 if(_valid1){
-const _errs35 = errors;
-if(errors === _errs35){
-if(typeof data9 === "string"){
-if(!pattern102.test(data9)){
+const _errs61 = errors;
+if(errors === _errs61){
+if(typeof data21 === "string"){
+if(!pattern106.test(data21)){
 validate83.errors = [{instancePath:instancePath+"/limits/readRate",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
 return false;
 }
@@ -7286,35 +7582,35 @@ validate83.errors = [{instancePath:instancePath+"/limits/readRate",keyword:"type
 return false;
 }
 }
-var _valid1 = _errs35 === errors;
-valid9 = _valid1;
+var _valid1 = _errs61 === errors;
+valid14 = _valid1;
 ifClause1 = "then";
 }
 else {
-const _errs37 = errors;
-if(!(((typeof data9 == "number") && (!(data9 % 1) && !isNaN(data9))) && (isFinite(data9)))){
+const _errs63 = errors;
+if(!(((typeof data21 == "number") && (!(data21 % 1) && !isNaN(data21))) && (isFinite(data21)))){
 validate83.errors = [{instancePath:instancePath+"/limits/readRate",keyword:"type",params:{type: "integer"},message:"must be integer"}];
 return false;
 }
-if(errors === _errs37){
-if((typeof data9 == "number") && (isFinite(data9))){
-if(data9 > 9007199254740991 || isNaN(data9)){
+if(errors === _errs63){
+if((typeof data21 == "number") && (isFinite(data21))){
+if(data21 > 9007199254740991 || isNaN(data21)){
 validate83.errors = [{instancePath:instancePath+"/limits/readRate",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"}];
 return false;
 }
 else {
-if(data9 < 1 || isNaN(data9)){
+if(data21 < 1 || isNaN(data21)){
 validate83.errors = [{instancePath:instancePath+"/limits/readRate",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"}];
 return false;
 }
 }
 }
 }
-var _valid1 = _errs37 === errors;
-valid9 = _valid1;
+var _valid1 = _errs63 === errors;
+valid14 = _valid1;
 ifClause1 = "else";
 }
-if(!valid9){
+if(!valid14){
 const err3 = {instancePath:instancePath+"/limits/readRate",keyword:"if",params:{failingKeyword: ifClause1},message:"must match \""+ifClause1+"\" schema"};
 if(vErrors === null){
 vErrors = [err3];
@@ -7326,19 +7622,19 @@ errors++;
 validate83.errors = vErrors;
 return false;
 }
-var valid5 = _errs30 === errors;
+var valid10 = _errs56 === errors;
 }
 else {
-var valid5 = true;
+var valid10 = true;
 }
-if(valid5){
-if(data6.writeRate !== undefined){
-let data10 = data6.writeRate;
-const _errs39 = errors;
-const _errs41 = errors;
-let valid11 = true;
-const _errs42 = errors;
-if(typeof data10 !== "string"){
+if(valid10){
+if(data18.writeRate !== undefined){
+let data22 = data18.writeRate;
+const _errs65 = errors;
+const _errs67 = errors;
+let valid16 = true;
+const _errs68 = errors;
+if(typeof data22 !== "string"){
 const err4 = {};
 if(vErrors === null){
 vErrors = [err4];
@@ -7348,11 +7644,11 @@ vErrors.push(err4);
 }
 errors++;
 }
-var _valid2 = _errs42 === errors;
-errors = _errs41;
+var _valid2 = _errs68 === errors;
+errors = _errs67;
 if(vErrors !== null){
-if(_errs41){
-vErrors.length = _errs41;
+if(_errs67){
+vErrors.length = _errs67;
 }
 else {
 vErrors = null;
@@ -7360,10 +7656,10 @@ vErrors = null;
 }
 let ifClause2;
 if(_valid2){
-const _errs44 = errors;
-if(errors === _errs44){
-if(typeof data10 === "string"){
-if(!pattern102.test(data10)){
+const _errs70 = errors;
+if(errors === _errs70){
+if(typeof data22 === "string"){
+if(!pattern106.test(data22)){
 validate83.errors = [{instancePath:instancePath+"/limits/writeRate",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
 return false;
 }
@@ -7373,35 +7669,35 @@ validate83.errors = [{instancePath:instancePath+"/limits/writeRate",keyword:"typ
 return false;
 }
 }
-var _valid2 = _errs44 === errors;
-valid11 = _valid2;
+var _valid2 = _errs70 === errors;
+valid16 = _valid2;
 ifClause2 = "then";
 }
 else {
-const _errs46 = errors;
-if(!(((typeof data10 == "number") && (!(data10 % 1) && !isNaN(data10))) && (isFinite(data10)))){
+const _errs72 = errors;
+if(!(((typeof data22 == "number") && (!(data22 % 1) && !isNaN(data22))) && (isFinite(data22)))){
 validate83.errors = [{instancePath:instancePath+"/limits/writeRate",keyword:"type",params:{type: "integer"},message:"must be integer"}];
 return false;
 }
-if(errors === _errs46){
-if((typeof data10 == "number") && (isFinite(data10))){
-if(data10 > 9007199254740991 || isNaN(data10)){
+if(errors === _errs72){
+if((typeof data22 == "number") && (isFinite(data22))){
+if(data22 > 9007199254740991 || isNaN(data22)){
 validate83.errors = [{instancePath:instancePath+"/limits/writeRate",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"}];
 return false;
 }
 else {
-if(data10 < 1 || isNaN(data10)){
+if(data22 < 1 || isNaN(data22)){
 validate83.errors = [{instancePath:instancePath+"/limits/writeRate",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"}];
 return false;
 }
 }
 }
 }
-var _valid2 = _errs46 === errors;
-valid11 = _valid2;
+var _valid2 = _errs72 === errors;
+valid16 = _valid2;
 ifClause2 = "else";
 }
-if(!valid11){
+if(!valid16){
 const err5 = {instancePath:instancePath+"/limits/writeRate",keyword:"if",params:{failingKeyword: ifClause2},message:"must match \""+ifClause2+"\" schema"};
 if(vErrors === null){
 vErrors = [err5];
@@ -7413,10 +7709,66 @@ errors++;
 validate83.errors = vErrors;
 return false;
 }
-var valid5 = _errs39 === errors;
+var valid10 = _errs65 === errors;
 }
 else {
-var valid5 = true;
+var valid10 = true;
+}
+if(valid10){
+if(data18.connections !== undefined){
+let data23 = data18.connections;
+const _errs74 = errors;
+if(!(((typeof data23 == "number") && (!(data23 % 1) && !isNaN(data23))) && (isFinite(data23)))){
+validate83.errors = [{instancePath:instancePath+"/limits/connections",keyword:"type",params:{type: "integer"},message:"must be integer"}];
+return false;
+}
+if(errors === _errs74){
+if((typeof data23 == "number") && (isFinite(data23))){
+if(data23 > 64 || isNaN(data23)){
+validate83.errors = [{instancePath:instancePath+"/limits/connections",keyword:"maximum",params:{comparison: "<=", limit: 64},message:"must be <= 64"}];
+return false;
+}
+else {
+if(data23 < 1 || isNaN(data23)){
+validate83.errors = [{instancePath:instancePath+"/limits/connections",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"}];
+return false;
+}
+}
+}
+}
+var valid10 = _errs74 === errors;
+}
+else {
+var valid10 = true;
+}
+if(valid10){
+if(data18.timeout !== undefined){
+let data24 = data18.timeout;
+const _errs76 = errors;
+if(!(((typeof data24 == "number") && (!(data24 % 1) && !isNaN(data24))) && (isFinite(data24)))){
+validate83.errors = [{instancePath:instancePath+"/limits/timeout",keyword:"type",params:{type: "integer"},message:"must be integer"}];
+return false;
+}
+if(errors === _errs76){
+if((typeof data24 == "number") && (isFinite(data24))){
+if(data24 > 3600 || isNaN(data24)){
+validate83.errors = [{instancePath:instancePath+"/limits/timeout",keyword:"maximum",params:{comparison: "<=", limit: 3600},message:"must be <= 3600"}];
+return false;
+}
+else {
+if(data24 < 1 || isNaN(data24)){
+validate83.errors = [{instancePath:instancePath+"/limits/timeout",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"}];
+return false;
+}
+}
+}
+}
+var valid10 = _errs76 === errors;
+}
+else {
+var valid10 = true;
+}
+}
 }
 }
 }
@@ -7428,36 +7780,38 @@ validate83.errors = [{instancePath:instancePath+"/limits",keyword:"type",params:
 return false;
 }
 }
-var valid0 = _errs16 === errors;
+var valid0 = _errs42 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.retention !== undefined){
-let data11 = data.retention;
-const _errs48 = errors;
-if(!(data11 && typeof data11 == "object" && !Array.isArray(data11))){
+let data25 = data.retention;
+const _errs78 = errors;
+if(!(data25 && typeof data25 == "object" && !Array.isArray(data25))){
 validate83.errors = [{instancePath:instancePath+"/retention",keyword:"type",params:{type: "object"},message:"must be object"}];
 return false;
 }
-var valid0 = _errs48 === errors;
+var valid0 = _errs78 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.hooks !== undefined){
-let data12 = data.hooks;
-const _errs50 = errors;
-if(!(data12 && typeof data12 == "object" && !Array.isArray(data12))){
+let data26 = data.hooks;
+const _errs80 = errors;
+if(!(data26 && typeof data26 == "object" && !Array.isArray(data26))){
 validate83.errors = [{instancePath:instancePath+"/hooks",keyword:"type",params:{type: "object"},message:"must be object"}];
 return false;
 }
-var valid0 = _errs50 === errors;
+var valid0 = _errs80 === errors;
 }
 else {
 var valid0 = true;
+}
+}
 }
 }
 }

@@ -44,7 +44,7 @@ async function write(
     kernel.bytes.set(record, plain);
     await writer.addRecord(plain, record.byteLength);
     if (kind === 'data')
-      writer.addLine(`["C",0,${record.byteLength},"${'0'.repeat(16)}","${'0'.repeat(32)}"]\n`);
+      writer.addLines(`["C",0,${record.byteLength},"${'0'.repeat(16)}","${'0'.repeat(32)}"]\n`);
   }
   const size = await writer.finish();
   expect(storage.objects.size).toBe(0);

@@ -67,6 +67,40 @@ it.each([
   }
 });
 
+/** Random bytes with runs of zeros among them, shorter and longer than what the scan passes over at once. */
+function withZeroRuns(length: number, seed: number): Buffer {
+  const input = sample('random', length, seed);
+  const next = numbers(seed);
+  for (let at = 0; at < length; ) {
+    const run = next(5000);
+    input.fill(0, at, Math.min(length, at + run));
+    at += run + 1 + next(300);
+  }
+  return input;
+}
+
+it.each([
+  ['keyed table', keyed],
+  // A zero byte is worth 0: in a run of zeros every place is a candidate.
+  ['dense table', dense],
+])('equals the reference where runs of zeros are passed over: %s', (_name, table) => {
+  const length = 60_000;
+  kernel.gearLoad(table);
+  for (let seed = 1; seed < 8; seed += 1) {
+    const input = withZeroRuns(length, seed);
+    kernel.bytes.set(input, region);
+    const expected = byRecurrence(table, input);
+    const found: Candidate[] = [];
+    const pieces = numbers(seed + 100);
+    for (let from = 64; from < length; ) {
+      const to = Math.min(length, from + 1 + pieces(9000));
+      found.push(...scan(from, to));
+      from = to;
+    }
+    expect(found).toEqual(expected);
+  }
+});
+
 it('has loose and strict candidates in the dense data, so that both are tested', () => {
   const found = byRecurrence(dense, sample('random', 20_000, 42));
   expect(found.filter((candidate) => candidate.strict).length).toBeGreaterThan(20);

@@ -56,7 +56,7 @@ class World {
       await writer.addRecord(plain, kernel.bytes.write(text, plain, 'utf8'));
       for (const [offset, length] of chunks) {
         const hash = xxh64(Buffer.from(text).subarray(offset, offset + length));
-        writer.addLine(`["C",${offset},${length},"${hash}","${'0'.repeat(32)}"]\n`);
+        writer.addLines(`["C",${offset},${length},"${hash}","${'0'.repeat(32)}"]\n`);
       }
     }
     await writer.finish();
@@ -277,7 +277,7 @@ describe('pages and snapshots', () => {
     const out = await world.storage.create(packName(id));
     const writer = new ContainerWriter(memory, keyring, { kind: 'data', repo, id, app: 'test' }, out);
     await writer.addRecord(memory.codec.plain, memory.codec.kernel.bytes.write('abc', memory.codec.plain));
-    writer.addLine(`["C",0,3,"${broken}","${'0'.repeat(32)}"]\n`);
+    writer.addLines(`["C",0,3,"${broken}","${'0'.repeat(32)}"]\n`);
     await writer.finish();
     await writer.commit();
     expect(await world.check()).toMatchObject(
@@ -368,7 +368,7 @@ describe('large records', () => {
       randomBytes(length).copy(kernel.bytes, plain);
       const hash = kernel.hashOf(plain, length);
       await writer.addRecord(plain, length);
-      writer.addLine(`["C",0,${length},"${hash}","${'0'.repeat(32)}"]\n`);
+      writer.addLines(`["C",0,${length},"${hash}","${'0'.repeat(32)}"]\n`);
       ends.push(writer.sizeBytes);
     }
     await writer.finish();

@@ -11,7 +11,7 @@ function identityOf(n: number, crowded = false): Int32Array {
   const identity = new Int32Array(7);
   const g = noise(16, n);
   if (crowded) g.fill(1, 0, 8);
-  setIdentity(identity, 1 + n, noise(8, n + 1), g);
+  setIdentity(identity, 1 + n, noise(8, n + 1).toString('hex'), g);
   return identity;
 }
 

@@ -22,11 +22,12 @@ const log = vi.hoisted(() => ({
   fault: undefined as ((call: string) => unknown) | undefined,
 }));
 
-/** Every effect is written down and can be made to fail or (writev) to be short. */
+/** Every effect is written down and can be made to fail or (writes) to be short. */
 vi.mock('node:fs', async (original) => {
   const fs = await original<Record<string, unknown>>();
   const fsync = fs['fsync'] as (fd: number, done: (error: unknown) => void) => void;
-  const writev = fs['writevSync'] as (fd: number, pieces: Uint8Array[]) => number;
+  const writeSync = fs['writeSync'] as (...args: unknown[]) => number;
+  const write = fs['write'] as (...args: unknown[]) => void;
   return {
     ...fs,
     fsync: (fd: number, done: (error: unknown) => void): void => {
@@ -35,14 +36,24 @@ vi.mock('node:fs', async (original) => {
       if (error === undefined) fsync(fd, done);
       else done(error);
     },
-    writevSync: (fd: number, pieces: Uint8Array[]): number => {
+    writeSync: (fd: number, bytes: Uint8Array, from: number, length: number, position: number): number => {
       log.calls.push('write');
       const fault = log.fault?.('write');
-      if (typeof fault !== 'number') {
-        if (fault !== undefined) throw fault;
-        return writev(fd, pieces);
-      }
-      return writev(fd, [Buffer.concat(pieces).subarray(0, fault)]);
+      if (fault !== undefined && typeof fault !== 'number') throw fault;
+      return writeSync(fd, bytes, from, Math.min(length, fault ?? length), position);
+    },
+    write: (
+      fd: number,
+      bytes: Uint8Array,
+      from: number,
+      length: number,
+      position: number,
+      done: (error: unknown, written: number) => void,
+    ): void => {
+      log.calls.push('direct');
+      const fault = log.fault?.('direct');
+      if (fault !== undefined && typeof fault !== 'number') done(fault, 0);
+      else write(fd, bytes, from, Math.min(length, fault ?? length), position, done);
     },
   };
 });
@@ -144,7 +155,7 @@ describe('order of effects', () => {
       '-o',
       trace,
       '-e',
-      'trace=write,writev,pwritev,fsync,fdatasync,link,linkat,unlink,unlinkat,mkdir,mkdirat,rename,renameat2',
+      'trace=write,pwrite64,writev,pwritev,fsync,fdatasync,link,linkat,unlink,unlinkat,mkdir,mkdirat,rename,renameat2',
     ];
     const done = spawnSync('strace', [...strace, process.execPath, '--input-type=module', '-e', script], {
       encoding: 'utf8',
@@ -160,7 +171,7 @@ describe('order of effects', () => {
       return found;
     };
     const order = [
-      at(/writev?\(.*\/repo\/tmp\/[^/]*>, .*x/),
+      at(/write(64|v)?\(.*\/repo\/tmp\/[^/]*>, .*x/),
       at(/fsync\([^)]*\/repo\/tmp\/[^/>]+>/),
       at(/fsync\([^)]*\/repo\/packs>/),
       at(/link(at)?\(.*\/repo\/packs\/019b7\/.*bpk/),
@@ -184,7 +195,7 @@ describe('order of effects', () => {
 describe('short writes', () => {
   it('go on with what is left', async () => {
     const storage = new FsStorage(temporaryFolder());
-    const sizes = [1, 4, 7, 2, 1000];
+    const sizes: (number | undefined)[] = [1, 4, 7, 2];
     log.fault = (call) => (call === 'write' ? sizes.shift() : undefined);
     await storage.put(name, Buffer.from('0123456789abcdef'));
     expect(log.calls.filter((call) => call === 'write')).toHaveLength(5);
@@ -201,6 +212,51 @@ describe('short writes', () => {
       expect((await writer.commit()).sizeBytes).toBe(12);
       expect(Buffer.from(await storage.get(name)).toString()).toBe('0123456789ab');
     }
+  });
+});
+
+describe('whole pages of memory', () => {
+  const pages = new Uint8Array(new WebAssembly.Memory({ initial: 40 }).buffer);
+  pages.forEach((_, i) => {
+    pages[i] = (i * 31 + (i >> 8)) & 255;
+  });
+  const mib = 1 << 20;
+  const pieces = [pages.subarray(0, mib), pages.subarray(4096, 4096 + mib), pages.subarray(7, 4000)];
+  const all = Buffer.concat(pieces);
+
+  it.each([
+    ['as they come', undefined, ['direct', 'direct', 'write']],
+    ['after a short write', 8192, ['direct', 'write', 'direct', 'write']],
+    ['where the filesystem refuses', systemError('EINVAL', -22), ['direct', 'write', 'write', 'write']],
+  ])('go to the disk directly, %s', async (_, fault, calls) => {
+    const storage = new FsStorage(temporaryFolder());
+    const writer = await storage.create(name);
+    const faults = [fault];
+    log.fault = (call) => (call === 'direct' ? faults.shift() : undefined);
+    log.calls.length = 0;
+    await writer.append(pieces);
+    expect(log.calls).toEqual(calls);
+    expect((await writer.commit()).sizeBytes).toBe(all.byteLength);
+    expect(all.equals(await storage.get(name))).toBe(true);
+  });
+
+  it('are written as usual from a position that is none', async () => {
+    const storage = new FsStorage(temporaryFolder());
+    const writer = await storage.create(name);
+    await writer.append([pages.subarray(0, 512), pages.subarray(0, mib), pages.subarray(1, 1 + mib)]);
+    await writer.commit();
+    expect(log.calls).not.toContain('direct');
+    expect((await storage.get(name)).byteLength).toBe(512 + 2 * mib);
+  });
+
+  it('of a disk that breaks are an error, and nothing remains', async () => {
+    const folder = temporaryFolder();
+    const storage = new FsStorage(folder);
+    const writer = await storage.create(name);
+    log.fault = (call) => (call === 'direct' ? systemError('EIO', -5) : undefined);
+    expect(await codeOfAsync(async () => writer.append(pieces))).toBe('BP_STORAGE_IO');
+    expect(leftOver(folder)).toEqual([]);
+    await expect(writer.commit()).rejects.toThrow();
   });
 });
 
@@ -314,7 +370,7 @@ describe('the folder', () => {
     writeFileSync(join(folder, 'tmp/new'), 'x');
     const now = Date.now();
     utimesSync(join(folder, 'tmp/old'), now / 1000 - 90_000, now / 1000 - 90_000);
-    await storage.sweepTemporary(now);
+    await storage.sweep(now);
     expect(leftOver(folder)).toEqual(['new']);
   });
 });

@@ -1,0 +1,2 @@
+import type { Run } from './statistics.mjs';
+export function plot(runs: readonly Run[], title: string): string;
