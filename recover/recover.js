@@ -2004,6 +2004,7 @@ class Restorer {
     this.log = log;
     this.root = !WINDOWS && process.getuid() === 0;
     this.count = { files: 0, bytes: 0, folders: 0, links: 0 };
+    this.micro = 0; // times whose last three digits are lost
     this.firstOf = new Map(); // hl -> the name that was restored first
     this.buffer = null;
     this.target = new Target(dir, (entry, fd, full) => this.meta(entry, fd, full));
@@ -2012,11 +2013,12 @@ class Restorer {
   meta(entry, fd, full) {
     const { o } = entry;
     const time = timeForNode(o.m);
+    const atime = o.a === undefined ? time : timeForNode(o.a);
     try {
       let mode = Number.parseInt(o.o, 8);
       if (fd === null) {
         fs.chmodSync(full, mode & 0o777);
-        fs.utimesSync(full, time, time);
+        fs.utimesSync(full, atime, time);
         return;
       }
       let owned = true;
@@ -2033,12 +2035,14 @@ class Restorer {
         this.log.left(entry.path, 'its set-uid and set-gid bits, because the owner is not restored');
       }
       fs.fchmodSync(fd, mode);
-      fs.futimesSync(fd, time, time);
+      fs.futimesSync(fd, atime, time);
     } catch (e) {
       this.log.left(entry.path, `its mode or times could not be set (${e.code ?? e.message})`);
     }
     if (o.xa?.length)
       this.log.left(entry.path, `its ${o.xa.length} extended attributes: this program cannot write them`);
+    if (o.fl) this.log.left(entry.path, `its flags ${printable(Buffer.from(o.fl))}: chattr sets them`);
+    if (!o.m.endsWith('000')) this.micro++;
   }
   entry(entry, snapshot) {
     const { type, o, path: p } = entry;
@@ -2251,6 +2255,7 @@ function restore(repo, snapshot, wanted, dir, log) {
     restorer.entry(entry, snapshot);
   }
   restorer.target.finish();
+  if (restorer.micro > 0) log.note(`the times of ${restorer.micro} entries came back in microseconds`);
   for (const { path: p, code } of stream.errors)
     log.note(`${printable(p)}: was not readable at the time of the backup (${printable(Buffer.from(code))})`);
   if (!matched && !log.damaged)

@@ -587,12 +587,12 @@ def ext($k): .e[]? | if type!="array" or length<4 then error("E_EXTENT") else . 
     else "e\t\($k[$x[0]|int]//error("E_EXTENT")|id)\t\($x[1]|int)\t\($x[2]|int)\t\($x[3]|int)\t\($x[4]//0|int)" end;
 def wanted($n; $p): $p=="" or $n==$p or ($n|startswith($p+"/"));
 def line($k; $p): if (.need//[])!=[] then "!\tE_NEED\t-" else
-  (try (.p|esc) catch null) as $n | if $n==null then "!\tE_JSON\t-" elif wanted($n; $p)|not then empty elif $n|bad then "!\tE_PATH\t\($n|if .=="" then "-" else . end)" else
+  (try (.p|esc) catch null) as $n | if $n==null then "!\tE_JSON\t-" elif wanted($n; $p)|not then empty else (if (.xa//[])!=[] or (.fl//"")!="" then "x\t-" else empty end), if $n|bad then "!\tE_PATH\t\($n|if .=="" then "-" else . end)" else
   try (if .t=="f" then [("f\t\($n)\t\(attr)\t\(.s|int)\t\(if .s>0 then .x|hash else "-" end)\t\(.hl//"-"|esc)"), ext($k)]
     elif .t=="+" then ["+\t\($n)", ext($k)] elif .t=="d" then ["d\t\($n)\t\(attr)\t\(.an//0|int)"]
     elif .t=="l" then ["l\t\($n)\t\(attr)\t=\(.l|esc)\t\(.hl//"-"|esc)"] elif .t=="p" or .t=="s" then ["\(.t)\t\($n)\t\(attr)"]
     elif .t=="b" or .t=="c" then ["\(.t)\t\($n)\t\(attr)\t\(.rd[0]|int)\t\(.rd[1]|int)"] else ["?\t\(.t|esc)\t\($n)"] end | .[])
-  catch "!\t\(.|tostring|if startswith("E_") then . else "E_JSON" end)\t\($n)" end end;
+  catch "!\t\(.|tostring|if startswith("E_") then . else "E_JSON" end)\t\($n)" end end end;
 (input | if .backpack!="page" then error("E_JSON") elif .v!=1 or (.need//[])!=[] then error("E_NEED") else .packs end) as $k
 | inputs | if type=="object" then line($k; $p) elif (type=="array") and ((.[0]|type)!="string" or (.[0]|explode[0])<97) then error("E_NEED") else empty end'
 # page N: turns the N-th page into plan lines
@@ -681,6 +681,7 @@ split_plan() {
       cur="" }
     function next_(){b++;n=0;bytes=0;fl=B b ".f";el=B b ".e";printf "" >fl;printf "" >el}
     BEGIN{getline want <WF; next_()}
+    $1=="x"{next}
     $1!="e"&&$1!="+"&&$1!="!"&&unordered($1=="?"?$3:$2){done(); print "E_ORDER",$1=="?"?$3:$2 >(B "bad"); next}
     $1=="e"{ if(cur=="") next; hole=0
       if($2=="hole") hole=1; else ex[++m]=$2 " " $3 " " $4 " " $5 " " $6 " " sum
@@ -776,6 +777,7 @@ files() {
   make_plan "$1"
   split_plan
   [ -s "$T/plan" ] || [ "$RC" = 4 ] || { [ -z "$1" ] || quit 1 "nothing in the snapshot is called $1"; }
+  n=$(grep -c "^x$TAB" "$T/plan") && [ -z "$DRY" ] && { say "left out: extended attributes (ACLs are some) and flags of $n entries"; worse 3; }
   [ -n "$FAST" ] && say "note: --fast: tags are not checked; only the XXH64 of each file is"
   : >"$T/dirs"
   if [ -z "$DRY" ]; then

@@ -17,6 +17,8 @@ export interface Context {
   /** Name and version of the program. */
   readonly app: string;
   readonly signal: AbortSignal;
+  /** Asks whoever sits at the terminal; missing where nobody does. */
+  readonly ask?: (question: string) => Promise<string>;
 }
 
 /** Options that every command has. */

@@ -22,6 +22,7 @@ import { type LazyPort, lazyPort } from '../pipeline/lazy-port.ts';
 import { createPackListMemory, PackList, type PackListMemory } from '../pipeline/pack-list.ts';
 import { ParentCursor } from '../pipeline/parent-cursor.ts';
 import { inlinePort, threadPort, type WorkerPort } from '../pipeline/worker-port.ts';
+import { libc } from '../platform/libc.ts';
 import { afterCheck, putSnapshot, snapshotTexts } from '../repo/commit.ts';
 import { type IndexState, loadIndex, mergedLines, shouldMerge, writeIndex } from '../repo/index-objects.ts';
 import { MetaWriter } from '../repo/meta-writer.ts';
@@ -56,6 +57,10 @@ export interface BackupOptions {
   readonly packSize?: number;
   /** Size of the first level of the dedup catalog, bytes. */
   readonly catalogBytes?: number;
+  /** Whether access times are stored; they change pages that would else stay the same. */
+  readonly withAtime?: boolean;
+  /** Whether files that look unchanged are read, too. */
+  readonly readAll?: boolean;
   readonly signal?: AbortSignal;
   readonly clock?: Clock;
   readonly random?: Random;
@@ -75,7 +80,11 @@ export type BackupEvent =
     }
   | { readonly type: 'source-error'; readonly path: string; readonly code: string; readonly message: string }
   | { readonly type: 'skipped'; readonly path: string; readonly reason: string }
-  | { readonly type: 'warning'; readonly path: string; readonly warnings: readonly string[] };
+  | { readonly type: 'warning'; readonly path: string; readonly warnings: readonly string[] }
+  /** A file whose content changed though nothing else of it did: only found by `readAll`. */
+  | { readonly type: 'silent-change'; readonly path: string }
+  /** Entries whose extended attributes and flags could not be looked at; once, at the end. */
+  | { readonly type: 'without-extras'; readonly entries: number };
 
 /** Result of a backup. */
 export interface BackupSummary {
@@ -94,6 +103,8 @@ export interface BackupSummary {
   readonly bytesStored: number;
   readonly sourceErrors: number;
   readonly tornFiles: number;
+  /** Entries stored without some or all of their extended attributes, because those could not be read. */
+  readonly incompleteEntries: number;
   readonly elapsedMs: number;
 }
 
@@ -161,6 +172,7 @@ class Attempt {
   readonly #started: number;
   #index: IndexState | undefined;
   #torn = 0;
+  #incomplete = 0;
   #totals: Totals | undefined;
   #counter: WorkerPort | undefined;
   #metaBytes = 0;
@@ -216,6 +228,8 @@ class Attempt {
       clearInterval(timer);
       clearTimeout(counting);
     }
+    const { withoutExtras } = run;
+    if (withoutExtras > 0) this.#emit({ type: 'without-extras', entries: withoutExtras });
     this.#totals = run.counts;
     this.#report(run);
     return this.#finish({ list, presence, parents, pages, needed, run });
@@ -258,6 +272,7 @@ class Attempt {
             (ref) => reader.read(ref),
             (pack) => presence.has(pack),
             trust,
+            hasAll(info.root.params.metadata),
           ),
         );
     }
@@ -271,6 +286,8 @@ class Attempt {
       packs: this.#packList,
       hashStateBytes: this.#memory.codec.kernel.hashStateBytes,
       pathHash,
+      atime: this.#o.withAtime,
+      readAll: this.#o.readAll,
       beforeFirstFile: async () => {
         const catalog = new Catalog(this.#catalog, this.#workers.length);
         this.#index = await loadIndex(this.#repository, presence, catalog, this.#packList, metaPacks);
@@ -292,9 +309,11 @@ class Attempt {
       },
       onProblem: (problem) => this.#problem(problem.stored || problem.real, problem.code, problem.message),
       onWarning: (path, warnings) => {
-        this.#torn += 1;
+        if (warnings.includes('torn')) this.#torn += 1;
+        else this.#incomplete += 1;
         this.#emit({ type: 'warning', path, warnings });
       },
+      onSilentChange: (path) => this.#emit({ type: 'silent-change', path }),
     });
   }
 
@@ -406,7 +425,12 @@ class Attempt {
       partial: false,
       app,
       features: { incompat: [], roCompat: [], compat: [] },
-      params: { dedup: 'xxh64+gmac', chunker: 'fastcdc-1', packSize: this.#packSize },
+      params: {
+        dedup: 'xxh64+gmac',
+        chunker: 'fastcdc-1',
+        packSize: this.#packSize,
+        metadata: metadataKeys(),
+      },
       stats: { files: run.counts.files, bytes: run.counts.bytes, stored, errors: this.#errors.length },
     };
   }
@@ -506,9 +530,20 @@ class Attempt {
       bytesStored: stored + this.#metaBytes,
       sourceErrors: this.#errors.length,
       tornFiles: this.#torn,
+      incompleteEntries: this.#incomplete,
       elapsedMs: this.#clock.now() - this.#started,
     };
   }
+}
+
+/** Keys of entries that this program can fill beyond what lstat tells. */
+function metadataKeys(): string[] {
+  return libc() === undefined ? [] : ['xa', 'fl'];
+}
+
+/** Whether a parent's writer could fill all of them. */
+function hasAll(keys: readonly string[] | undefined): boolean {
+  return metadataKeys().every((key) => keys?.includes(key) === true);
 }
 
 /** Files are known by device and inode, wherever a path leads to them. */

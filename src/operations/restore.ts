@@ -11,6 +11,8 @@ import type { Entry } from '../format/entry-stream.ts';
 import { shortId } from '../format/names.ts';
 import type { RestoreRules } from '../pipeline/restore-jobs.ts';
 import { type RestoreAction, RestoreRun } from '../pipeline/restore-run.ts';
+import { type Selection, selected } from '../pipeline/restore-select.ts';
+import { extrasOf, roomFor } from '../pipeline/restore-survey.ts';
 import { RestoreWorker, type RestoreWorkerOptions } from '../pipeline/restore-worker.ts';
 import { inlinePort, threadPort, type WorkerPort } from '../pipeline/worker-port.ts';
 import { entriesOf, isBelow } from '../repo/entries.ts';
@@ -25,8 +27,10 @@ import {
   type SnapshotInfo,
 } from '../repo/snapshots.ts';
 import { isThere, type OverwritePolicy } from '../target/existing.ts';
-import { foldsNames, makeTarget } from '../target/folder.ts';
+import { foldsNames, makeTarget, noSpace, spaceAt } from '../target/folder.ts';
 import { Jail } from '../target/jail.ts';
+import { everything, type MetadataPolicy } from '../target/metadata.ts';
+import { removeTree } from '../target/remove.ts';
 
 /** What to restore and where. */
 export interface RestoreOptions {
@@ -35,10 +39,24 @@ export interface RestoreOptions {
   /** Path in the snapshot; empty for all. */
   readonly path: ByteString;
   readonly target: string;
+  /** What of owners, modes and attributes is wanted; default: all that this user may set. */
+  readonly metadata?: MetadataPolicy;
   /** What is done about files that are there; default `never`. */
   readonly overwrite?: OverwritePolicy;
   /** Whether nothing is written. */
   readonly dryRun?: boolean;
+  /** What is wanted of it; default: everything. */
+  readonly select?: Selection;
+  /** Whether what was restored is read back and compared. */
+  readonly verify?: boolean;
+  /** Whether it begins although the target seems to have too little room. */
+  readonly noSpaceCheck?: boolean;
+  /**
+   * Removes what is in the restored folders and not in the snapshot, before anything is written.
+   * @param extras their paths; a folder stands for all that is in it
+   * @returns whether to do so; a restore that may not does nothing
+   */
+  readonly confirmDelete?: (extras: readonly ByteString[]) => Promise<boolean>;
   /** Whether runs of zeros become holes. */
   readonly sparse?: boolean;
   /** Worker threads; 0 runs inline. Default: one per core. */
@@ -69,7 +87,7 @@ export type RestoreEvent =
       readonly type: 'entry';
       readonly path: ByteString;
       readonly kind: string;
-      readonly action: RestoreAction;
+      readonly action: RestoreAction | 'delete';
       readonly sizeBytes: number;
     };
 
@@ -85,6 +103,8 @@ export interface RestoreSummary {
   readonly kept: number;
   /** Files (and links) that took the place of something else; counted in `files`, too. */
   readonly replaced: number;
+  /** Things that were in the target and not in the snapshot, and were removed. */
+  readonly deleted: number;
   /** Entries that have another name, because the target refuses their own. */
   readonly renamed: number;
   /** Files that could not be restored because data is damaged or missing. */
@@ -127,6 +147,7 @@ class RestoreTask {
     others: 0,
     kept: 0,
     replaced: 0,
+    deleted: 0,
     renamed: 0,
     damaged: 0,
     failed: 0,
@@ -164,7 +185,13 @@ class RestoreTask {
     const jail = new Jail(utf8ToByteString(target));
     const workers: WorkerPort[] = [];
     try {
-      const rules: RestoreRules = { overwrite, sparse, dryRun, foldsNames: !dryRun && foldsNames(jail) };
+      const rules: RestoreRules = {
+        overwrite,
+        sparse,
+        dryRun,
+        foldsNames: !dryRun && foldsNames(jail),
+        metadata: this.#o.metadata ?? everything,
+      };
       workers.push(...this.#startWorkers(target, rules));
       const run = new RestoreRun({
         jail,
@@ -178,8 +205,13 @@ class RestoreTask {
       });
       this.#run = run;
       if (this.#failure !== undefined) throw this.#failure;
+      if (this.#o.confirmDelete !== undefined) await this.#deleteExtras(snapshot, jail);
+      if (!dryRun) await this.#checkSpace(snapshot, target, jail);
       for await (const entry of this.#entries(snapshot)) await run.entry(entry);
       await run.end();
+      this.#report(true);
+      // What cannot be read of the snapshot was told the first time.
+      if (this.#o.verify && !dryRun) await run.verify(this.#entries(snapshot, () => {}));
       if (this.#failure !== undefined) throw this.#failure;
       this.#report(true);
     } finally {
@@ -216,17 +248,66 @@ class RestoreTask {
     });
   }
 
-  async *#entries(snapshot: LoadedSnapshot): AsyncGenerator<Entry> {
+  async *#entries(
+    snapshot: LoadedSnapshot,
+    onPageError: (error: unknown) => void = (error) => this.problem('', error),
+  ): AsyncGenerator<Entry> {
     const reader = new PageReader(this.#repository, snapshot.writer);
-    const { path, signal } = this.#o;
+    const { path, signal, select } = this.#o;
     let found = path === '';
-    const onPageError = (error: unknown): void => this.problem('', error);
-    for await (const entry of entriesOf(reader, snapshot, path, onPageError)) {
+    const all = entriesOf(reader, snapshot, path, onPageError);
+    for await (const entry of select === undefined ? all : selected(all, select)) {
       signal?.throwIfAborted();
       found ||= isBelow(entry.path, path);
       yield entry;
     }
-    if (!found) throw noPath(path, this.#info);
+    if (!found && select === undefined) throw noPath(path, this.#info);
+  }
+
+  /** Removes what the snapshot does not have. Nothing is removed because of what cannot be read or was not stored. */
+  async #deleteExtras(snapshot: LoadedSnapshot, jail: Jail): Promise<void> {
+    if (this.#info.root.partial)
+      throw noDelete('the snapshot is partial: what could not be read then would be removed now');
+    const unreadable = (error: unknown): never => {
+      throw noDelete(`the list of what is in the snapshot is damaged: ${(error as Error).message}`, error);
+    };
+    const extras = await extrasOf(this.#entries(snapshot, unreadable), jail);
+    if (extras.length === 0) return;
+    if (this.#o.dryRun) {
+      for (const path of extras)
+        this.#emit({ type: 'entry', path, kind: '', action: 'delete', sizeBytes: 0 });
+      this.counts.deleted = extras.length;
+      return;
+    }
+    if (!(await this.#o.confirmDelete!(extras)))
+      throw new BackpackError('BP_NOT_CONFIRMED', 'nothing was removed and nothing was restored', {
+        kind: 'usage',
+        hint: 'give --yes to remove what the snapshot does not have',
+      });
+    for (const path of extras) {
+      this.#o.signal?.throwIfAborted();
+      const isGone = removeTree(jail, path, (at, error) => this.problem(at, error));
+      if (isGone) this.counts.deleted += 1;
+    }
+  }
+
+  /** Refuses to begin what cannot end. Pages are read for it only when the answer is not plain. */
+  async #checkSpace(snapshot: LoadedSnapshot, target: string, jail: Jail): Promise<void> {
+    if (this.#o.noSpaceCheck) return;
+    const { files, bytes } = this.#info.root.stats;
+    const space = spaceAt(target);
+    const isPlain =
+      bytes + 2 * files * space.blockBytes < space.bytes && 2 * files < (space.files ?? Infinity);
+    if (isPlain) return;
+    const need = await roomFor(
+      this.#entries(snapshot, () => {}),
+      jail,
+      space.blockBytes,
+    );
+    if (need.bytes > space.bytes)
+      throw noSpace(target, `it needs ${need.bytes} bytes, and ${space.bytes} are free`);
+    if (need.files > (space.files ?? Infinity))
+      throw noSpace(target, `it needs ${need.files} files, and ${space.files} can be made`);
   }
 
   /** A dry run for a target that is not there. */
@@ -246,7 +327,7 @@ class RestoreTask {
     const threads = this.#o.threads ?? availableParallelism();
     return Array.from({ length: Math.max(1, threads) }, () =>
       threads > 0
-        ? threadPort(new URL('../pipeline/restore-thread.js', import.meta.url), options)
+        ? threadPort(new URL('../pipeline/restore-thread.js', import.meta.url), options, spec.environment)
         : inlinePort(new RestoreWorker(options, storage)),
     );
   }
@@ -312,6 +393,14 @@ function asTargetError(error: unknown, path: ByteString): BackpackError {
     );
   }
   return toBackpackError(error);
+}
+
+function noDelete(why: string, cause?: unknown): BackpackError {
+  return new BackpackError('BP_DELETE_UNSURE', `nothing was removed and nothing was restored: ${why}`, {
+    kind: 'usage',
+    hint: 'restore without --delete',
+    ...(cause === undefined ? {} : { cause }),
+  });
 }
 
 function noPath(path: ByteString, info: SnapshotInfo): BackpackError {

@@ -2,14 +2,28 @@
  * The main thread's part of a backup: merges the walk with the parents' pages, gives changed files to the workers,
  * puts the results back in order and builds pages. Memory does not grow with the number of files.
  */
+import { lstatSync } from 'node:fs';
 import type { ByteString } from '../base/bytes.ts';
 import { BackpackError } from '../base/errors.ts';
 import { KiB, MiB } from '../base/limits.ts';
 import { type Extent, hole, zeros } from '../format/extents.ts';
 import { type BuiltPage, type KeptEntry, type NewEntry, PageBuilder } from '../format/page-builder.ts';
-import { type FileStamp, sameStamp } from '../source/read-file.ts';
+import { type Libc, libc } from '../platform/libc.ts';
+import { Owners } from '../platform/owners.ts';
+import { piecesOf } from '../source/holes.ts';
+import { reach } from '../source/reach.ts';
+import {
+  closeSource,
+  type FileStamp,
+  openSource,
+  sameStamp,
+  stampOf,
+  stampOfStat,
+} from '../source/read-file.ts';
 import { type Skip, type SourceItem, type SourceProblem, type SourceRoot, walk } from '../source/walk.ts';
-import { entryPrefix, FilesystemNumbers, typeOf, withStamp } from './entry-line.ts';
+import { EntryLines, typeOf, warningsText, withStamp } from './entry-line.ts';
+import { EntryMaker } from './entry-maker.ts';
+import { joinExtents } from './extent-list.ts';
 import {
   type FileResult,
   type FilesResult,
@@ -19,6 +33,7 @@ import {
   type RangesResult,
   type RangesTask,
 } from './jobs.ts';
+import { contentOf, sameEntry } from './kept-entry.ts';
 import type { PackList } from './pack-list.ts';
 import type { ParentCursor } from './parent-cursor.ts';
 import { chainBytes, RangeChain } from './range-chain.ts';
@@ -35,11 +50,17 @@ export interface BackupRunOptions {
   readonly packs: PackList;
   readonly hashStateBytes: number;
   readonly pathHash: (path: ByteString) => number;
+  /** Whether access times are kept. */
+  readonly atime?: boolean | undefined;
+  /** Whether unchanged files are read, too. */
+  readonly readAll?: boolean | undefined;
   /** Called before the first file is given to a worker: loads the dedup catalog. */
   readonly beforeFirstFile: () => Promise<void>;
   readonly onPage: (page: BuiltPage) => Promise<void>;
   readonly onProblem: (problem: SourceProblem) => void;
   readonly onWarning: (path: ByteString, warnings: readonly string[]) => void;
+  /** A file whose content is another one though nothing else of it changed; only found when it is read again. */
+  readonly onSilentChange?: (path: ByteString) => void;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -68,8 +89,11 @@ interface Waiting {
   readonly real: ByteString;
   readonly size: number;
   readonly prefix: string;
+  /** Its entry in a parent, when lstat shows no change. */
   readonly kept: KeptEntry | NewEntry | undefined;
   readonly counter: 'changedFiles' | 'newFiles';
+  /** Whether the parent would have been believed. */
+  readonly trusted: boolean;
 }
 
 interface Batch {
@@ -83,6 +107,10 @@ const batchBytes: number = 4 * MiB;
 const slotsMax = 4096;
 const callsPerWorker = 2;
 const yieldEvery = 256;
+/** Times that a changing file is read before it is stored as `torn`. */
+const readsMax = 3;
+/** A larger file that changes is read once: what is written all the time will not stand still for the second time. */
+const readAgainMax: number = 1024 * MiB;
 
 /** Runs once. */
 export class BackupRun {
@@ -96,7 +124,9 @@ export class BackupRun {
     others: 0,
   };
   readonly #o: BackupRunOptions;
-  readonly #filesystems = new FilesystemNumbers();
+  readonly #lines: EntryLines;
+  readonly #maker: EntryMaker;
+  readonly #libc: Libc | undefined = libc();
   readonly #builder: PageBuilder;
   readonly #slots: Slot[] = [];
   readonly #calls: number[];
@@ -114,7 +144,14 @@ export class BackupRun {
     options.signal?.addEventListener('abort', () => this.#stop(options.signal?.reason), { once: true });
     this.#o = options;
     this.#builder = new PageBuilder(options.pathHash);
+    this.#lines = new EntryLines(new Owners(), options.atime === true);
+    this.#maker = new EntryMaker(options.onWarning);
     this.#calls = options.workers.map(() => 0);
+  }
+
+  /** New and changed entries whose extended attributes and flags could not be looked at. */
+  get withoutExtras(): number {
+    return this.#maker.withoutExtras;
   }
 
   /** Walks everything; resolves when all pages have been handed on. */
@@ -165,28 +202,29 @@ export class BackupRun {
       });
       return;
     }
-    const prefix = entryPrefix(item, type, this.#filesystems);
-    const { parent, known } = await this.#parentOf(item.stored, prefix);
+    const head = this.#lines.head(item, type);
+    const prefix = head + this.#lines.rest(item, type);
+    const { parent, known } = await this.#parentOf(item.stored, prefix, head);
     const size = Number(item.stat.size);
     this.#count(type, size);
-    // A file that changed within the resolution of the clock looks the same: those are read again.
-    const trusted = parent !== undefined && (type !== 'f' || item.stat.ctimeNs < parent.trustBeforeNs);
-    if (parent !== undefined && trusted) {
+    // What changed within the resolution of the clock looks the same: it is looked at again.
+    const trusted = parent !== undefined && item.stat.ctimeNs < parent.trustBeforeNs;
+    if (trusted && !(type === 'f' && this.#o.readAll === true)) {
       if (type === 'f') {
         this.counts.unchangedFiles += 1;
         this.counts.unchangedBytes += size;
       }
-      this.#slots.push({ entry: await parent.take(item.stored, prefix) });
+      this.#slots.push({ entry: await this.#maker.unchanged(parent, item, type, prefix, head) });
       return;
     }
+    const kept = parent === undefined ? undefined : await parent.take(item.stored, head);
     if (type !== 'f') {
-      this.#slots.push({ entry: { path: item.stored, prefix, x: undefined, extents: [] } });
+      this.#slots.push({ entry: this.#maker.withoutContent(item, type, prefix, kept) });
       return;
     }
     const counter = known ? 'changedFiles' : 'newFiles';
     this.counts[counter] += 1;
-    const kept = parent === undefined ? undefined : await parent.take(item.stored, prefix);
-    await this.#file(item, prefix, kept, counter);
+    await this.#file(item, { prefix, kept, counter, trusted });
   }
 
   #count(type: string, size: number): void {
@@ -202,51 +240,57 @@ export class BackupRun {
   async #parentOf(
     path: ByteString,
     prefix: string,
+    head: string,
   ): Promise<{ parent: ParentCursor | undefined; known: boolean }> {
     let parent: ParentCursor | undefined;
     let known = false;
     for (const cursor of this.#o.parents) {
-      if (!cursor.matches(prefix)) {
+      let matches = cursor.matches(prefix);
+      if (!matches) {
         let found = cursor.seek(path);
         while (found === 'load') {
           await cursor.load();
           found = cursor.seek(path);
         }
         if (found === 'none') continue;
+        matches = cursor.matches(head);
       }
       known = true;
-      if (cursor.matches(prefix)) parent = cursor;
+      if (matches) parent = cursor;
     }
     return { parent, known };
   }
 
   async #file(
     item: SourceItem,
-    prefix: string,
-    kept: KeptEntry | NewEntry | undefined,
-    counter: 'changedFiles' | 'newFiles',
+    parts: Pick<Waiting, 'prefix' | 'kept' | 'counter' | 'trusted'>,
   ): Promise<void> {
-    const { stat, real } = item;
-    const size = Number(stat.size);
+    const size = Number(item.stat.size);
     const slot: Slot = { entry: undefined };
     this.#slots.push(slot);
+    const file: Waiting = { slot, path: item.stored, real: item.real, size, ...parts };
     if (size === 0) {
-      slot.entry = kept ?? { path: item.stored, prefix, x: undefined, extents: [] };
+      slot.entry = this.#maker.withoutContent(item, 'f', file.prefix, file.kept);
+      if (slot.entry === file.kept) this.#unchangedAfterAll(file);
       return;
     }
     if (!this.#started) {
       this.#started = true;
       await this.#o.beforeFirstFile();
     }
-    const file: Waiting = { slot, path: item.stored, real, size, prefix, kept, counter };
-    const { mtimeNs, ctimeNs, ino } = stat;
-    if (size > rangeBytes)
-      return this.#large(file, { size, mtimeNs, ctimeNs, ino }, stat.blocks * 512n < stat.size);
+    if (size > rangeBytes) return this.#large(file, stampOfStat(item.stat));
+    const { mtimeNs, ctimeNs, ino } = item.stat;
     const batch = this.#batch;
     batch.files.push(file);
-    batch.stamps.push(stat.size, mtimeNs, ctimeNs, ino);
+    batch.stamps.push(item.stat.size, mtimeNs, ctimeNs, ino);
     batch.bytes += size + 4 * KiB;
     if (batch.files.length >= batchFiles || batch.bytes >= batchBytes) await this.#flush();
+  }
+
+  /** A file that was read again only to be sure. */
+  #unchangedAfterAll({ counter }: Waiting): void {
+    this.counts[counter] -= 1;
+    this.counts.unchangedFiles += 1;
   }
 
   /** A file that could not be read is none of the snapshot's files. */
@@ -260,6 +304,13 @@ export class BackupRun {
     const { slot, path, real, kept } = file;
     const { error, stamp, warnings } = result;
     if (error !== undefined) {
+      if (error.context['errno'] === 'EGROWN' && this.#failure === undefined) {
+        const now = this.#stampAgain(real);
+        if (now !== undefined) {
+          this.#ranges(file, now, undefined, 1);
+          return;
+        }
+      }
       this.#uncount(file.size, file.counter);
       const cause = BackpackError.fromJSON(error);
       const code = String(cause.context['errno'] ?? cause.code);
@@ -268,15 +319,23 @@ export class BackupRun {
       return;
     }
     if (warnings !== undefined) this.#o.onWarning(path, warnings);
+    if (this.#libc === undefined) this.#maker.withoutExtras += 1;
     const start = stamp === undefined ? file.prefix : withStamp(file.prefix, stamp);
     const entry: NewEntry = {
       path,
-      prefix: warnings === undefined ? start : `${start},"w":${JSON.stringify(warnings)}`,
+      prefix: start + (result.extras ?? '') + warningsText(warnings ?? []),
       x: result.x === '' ? undefined : result.x,
       extents: this.#extents(extents),
     };
-    // Read again only to be sure, and found in the same place: the old line, and with it the old page, can stay.
-    slot.entry = kept !== undefined && sameContent(kept, entry) ? kept : entry;
+    slot.entry = entry;
+    if (kept === undefined) return;
+    if (sameEntry(kept, entry)) {
+      slot.entry = kept;
+      this.#unchangedAfterAll(file);
+    } else if (file.trusted && stamp === undefined && contentOf(kept).x !== entry.x) {
+      // Nothing that lstat tells has changed, but the content has: a failing disk, or somebody who set the times back.
+      this.#o.onSilentChange?.(path);
+    }
   }
 
   #finishBatch(files: readonly Waiting[], result: FilesResult): void {
@@ -318,23 +377,64 @@ export class BackupRun {
   }
 
   /** All workers read one large file together. */
-  async #large(waiting: Waiting, stamp: FileStamp, sparse: boolean): Promise<void> {
-    const file: FileTask = { path: waiting.real, stored: waiting.path, stamp };
+  async #large(file: Waiting, stamp: FileStamp): Promise<void> {
     await this.#flush();
-    const chain = new SharedArrayBuffer(chainBytes(this.#o.hashStateBytes));
-    const task: RangesTask = { file, chain, sparse };
-    const results: RangesResult[] = [];
     while (Math.max(...this.#calls) > callsPerWorker) await this.#settle();
+    this.#ranges(file, stamp, stamp, 1);
+  }
+
+  /**
+   * @param found the state that the file was found in now
+   * @param walked the state that its line tells of; undefined: none that can be right
+   */
+  #ranges(waiting: Waiting, found: FileStamp, walked: FileStamp | undefined, reads: number): void {
+    const chain = new SharedArrayBuffer(chainBytes(this.#o.hashStateBytes));
+    const { stamp, pieces } = this.#piecesOf(waiting.real, found);
+    const file: FileTask = { path: waiting.real, stored: waiting.path, stamp };
+    const task: RangesTask = { file, chain, pieces };
+    const results: RangesResult[] = [];
     this.#chains.add(chain);
     this.#o.workers.forEach((_, index) => {
-      this.#call<RangesResult>(index, 'ranges', task, (result) => {
-        results.push(result);
+      this.#call<RangesResult>(index, 'ranges', task, (one) => {
+        results.push(one);
         if (results.length < this.#o.workers.length) return;
         this.#chains.delete(chain);
-        const joined = joinRanges(results, file);
-        this.#finish(waiting, joined, joined.extents);
+        const result = joinRanges(results, file);
+        const torn = result.warnings?.includes('torn') === true;
+        const more = torn && reads < readsMax && stamp.size <= readAgainMax && this.#failure === undefined;
+        const now = more ? this.#stampAgain(file.path) : undefined;
+        if (now !== undefined) this.#ranges(waiting, now, walked, reads + 1);
+        else if (result.stamp !== undefined || (walked !== undefined && sameStamp(stamp, walked)))
+          this.#finish(waiting, result, result.extents);
+        else this.#finish(waiting, { ...result, stamp }, result.extents);
       });
     });
+  }
+
+  /** The holes of a sparse file, and the state of the file in which it has them. */
+  #piecesOf(path: ByteString, stamp: FileStamp): Pick<RangesTask, 'pieces'> & { stamp: FileStamp } {
+    if (stamp.sparse !== true || this.#libc === undefined) return { stamp };
+    let fd = -1;
+    try {
+      fd = openSource(path);
+      const now = stampOf(fd, path);
+      return { stamp: now, pieces: piecesOf(this.#libc, fd, now.size, rangeBytes) };
+    } catch {
+      // Whoever reads it will meet the same error, and say so.
+      return { stamp };
+    } finally {
+      if (fd >= 0) closeSource(fd);
+    }
+  }
+
+  /** The state of a file that is to be read once more; undefined when there is nothing to read. */
+  #stampAgain(path: ByteString): FileStamp | undefined {
+    try {
+      const stat = reach(path, (real) => lstatSync(real, { bigint: true }));
+      return stat.isFile() && stat.size > 0n ? stampOfStat(stat) : undefined;
+    } catch {
+      return undefined;
+    }
   }
 
   #call<R>(index: number, method: string, argument: unknown, done: (result: R) => void): void {
@@ -383,50 +483,13 @@ function joinRanges(results: readonly RangesResult[], file: FileTask): FileResul
   const ranges = results.flatMap((result) => [...result.ranges]).sort((a, b) => a[0] - b[0]);
   const end = results.find((result) => result.end !== undefined)?.end;
   const extents: number[] = [];
-  for (const [, list] of ranges) for (let i = 0; i < list.length; i += 5) joinExtent(extents, list, i);
+  for (const [, list] of ranges) joinExtents(extents, list);
   if (end === undefined) throw new RangeError(`no worker saw the end of a file of ${file.stamp.size} bytes`);
   const states = results.flatMap(({ before }) => (before === undefined ? [] : [before]));
   // Each worker opens the file for itself: when it changed in between, each range is of one state, but not the whole.
   const mixed = states.some((state) => !sameStamp(state, states[0]!));
-  const warnings = mixed && end.warnings === undefined ? { warnings: ['torn'] } : {};
-  return { ...end, ...warnings, extents };
-}
-
-/** Appends one extent, as part of the last one when it goes on there: whole records of one pack, or zeros. */
-function joinExtent(extents: number[], list: readonly number[], at: number): void {
-  const last = extents.length - 5;
-  const pack = list[at]!;
-  const whole = pack >= 0 && list[at + 4] === -1 && extents[last + 4] === -1;
-  const follows = whole && extents[last + 1]! + extents[last + 2]! === list[at + 1];
-  if (last >= 0 && extents[last] === pack && (pack < 0 || follows)) {
-    extents[last + 2]! += list[at + 2]!;
-    extents[last + 3]! += list[at + 3]!;
-  } else {
-    extents.push(...list.slice(at, at + 5));
-  }
-}
-
-function sameContent(kept: KeptEntry | NewEntry, entry: NewEntry): boolean {
-  if (!('page' in kept)) return false;
-  const found = JSON.parse(kept.text.slice(0, kept.text.indexOf('\n'))) as {
-    x?: string;
-    n?: number;
-    e?: number[][];
-  };
-  if (found.x !== entry.x || found.n !== undefined || !kept.text.startsWith(entry.prefix)) return false;
-  const old = found.e ?? [];
-  return (
-    old.length === entry.extents.length &&
-    entry.extents.every((e, i) => {
-      const [k, record, count, length, offset = 0] = old[i]!;
-      const pack = k === -1 ? hole : k === -2 ? zeros : kept.page.packs[k!];
-      return (
-        pack === e.pack &&
-        record === e.record &&
-        count === e.count &&
-        length === e.length &&
-        offset === e.offset
-      );
-    })
-  );
+  const known = end.warnings ?? [];
+  return mixed && !known.includes('torn')
+    ? { ...end, warnings: ['torn', ...known], extents }
+    : { ...end, extents };
 }

@@ -11,11 +11,16 @@ import { slackBytes } from '../codec/record-codec.ts';
 import { WriterMemory } from '../container/container-writer.ts';
 import { Keyring, type KeyringData } from '../container/keyring.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import { libc } from '../platform/libc.ts';
+import { readExtras } from '../source/extras.ts';
+import { type Piece, piecesOf } from '../source/holes.ts';
 import { closeSource, type FileStamp, openSource, readAt, sameStamp, stampOf } from '../source/read-file.ts';
 import type { StorageSpec } from '../storage/open.ts';
 import type { Storage } from '../storage/storage.ts';
-import { Catalog, type CatalogMemory, type ChunkPlace } from './catalog.ts';
+import { Catalog, type CatalogMemory } from './catalog.ts';
 import { DataPacks, groupBytes } from './data-packs.ts';
+import { extrasText } from './entry-line.ts';
+import { addExtent, addZeros, joinExtents } from './extent-list.ts';
 import {
   type FileResult,
   type FilesResult,
@@ -46,6 +51,8 @@ export interface BackupWorkerOptions {
 
 /** Times that a changing file is read before it is stored as `torn`. */
 const readsMax = 3;
+/** Filesystems count in ticks of the kernel's clock, of up to 10 ms. */
+const tickMs = 20;
 /** Files below this go to the group record. */
 const smallMax: number = 256 * KiB;
 const cleared: Readonly<Pick<FileResult, 'x' | 'extents'>> = { x: '', extents: [] };
@@ -97,8 +104,8 @@ export class BackupWorker {
       hashes += x === '' ? noHash : x;
       counts[i] = own.length;
       for (const number of own) extents.push(number);
-      if (rest.stamp !== undefined || rest.warnings !== undefined || rest.error !== undefined)
-        odd.push([i, rest]);
+      const plain = rest.stamp === undefined && rest.warnings === undefined && rest.error === undefined;
+      if (!plain || (rest.extras ?? '') !== '') odd.push([i, rest]);
     }
     return { x: hashes, extents: Float64Array.from(extents), counts, odd };
   }
@@ -110,9 +117,9 @@ export class BackupWorker {
     let fd = -1;
     try {
       fd = openSource(task.file.path);
-      const before = stampOf(fd, task.file.path);
+      const before = await this.#settled(task.file, fd);
       let end: Omit<FileResult, 'extents'> | undefined;
-      for (let range = chain.take(); range * rangeBytes < task.file.stamp.size; range = chain.take()) {
+      for (let range = chain.take(); pieceAt(task, range) !== undefined; range = chain.take()) {
         const done = await this.#range(task, chain, fd, range, before);
         if (done === undefined) return { ranges };
         ranges.push([range, done.extents]);
@@ -142,10 +149,8 @@ export class BackupWorker {
     let fd = -1;
     try {
       fd = openSource(task.path);
-      const stamp = stampOf(fd, task.path);
-      const result =
-        stamp.size < smallMax ? await this.#small(task, fd, stamp) : await this.#whole(task, fd, stamp);
-      return sameStamp(stamp, task.stamp) || result.stamp !== undefined ? result : { ...result, stamp };
+      const { stamp, ...result } = await this.#tries(task, fd);
+      return sameStamp(stamp, task.stamp) ? result : { ...result, stamp };
     } catch (error) {
       const found = toBackpackError(error);
       if (found.kind !== 'source') throw found;
@@ -155,36 +160,54 @@ export class BackupWorker {
     }
   }
 
-  /** A file that goes into the group record; read again while it changes. */
-  async #small(task: FileTask, fd: number, first: FileStamp): Promise<FileResult> {
-    let stamp = first;
+  /** Reads a file until it stayed the same meanwhile, but not for ever. */
+  async #tries(task: FileTask, fd: number): Promise<Read> {
     for (let reads = 1; ; reads += 1) {
-      if (stamp.size >= smallMax) return this.#whole(task, fd, stamp);
-      if (this.#packs.groupIsFull(stamp.size)) await this.#packs.closeGroup();
-      const at = this.#packs.group + this.#packs.groupFill;
-      const got = readAt(fd, this.#kernel.bytes, at, stamp.size, 0, task.path);
-      const after = stampOf(fd, task.path);
-      const changed = !sameStamp(stamp, after) || got !== stamp.size;
-      if (changed && reads < readsMax) {
-        stamp = after;
-        continue;
-      }
-      this.#progress[0]! += got;
-      const own = { ...after, size: got };
-      const warnings = changed ? { warnings: ['torn'] } : {};
-      if (got === 0) return { ...cleared, stamp: own, ...warnings };
-      const x = this.#kernel.hashOf(at, got);
-      const place = await this.#packs.addToGroup(got, x, { stored: task.stored, stamp: own });
-      const extents: number[] = [];
-      addExtent(extents, place, got);
-      return changed || reads > 1 ? { x, extents, stamp: own, ...warnings } : { x, extents };
+      const stamp = await this.#settled(task, fd);
+      const small = stamp.size < smallMax && !(stamp.sparse && libc() !== undefined);
+      const last = reads === readsMax;
+      const result = small ? await this.#small(task, fd, stamp, last) : await this.#whole(task, fd, stamp);
+      if (result !== undefined && (last || !result.warnings?.includes('torn'))) return result;
     }
   }
 
+  /** The state of a file, once the clock of the filesystem has gone on: another change in one tick would not show. */
+  async #settled(task: FileTask, fd: number): Promise<FileStamp> {
+    const stamp = stampOf(fd, task.path);
+    const age = Date.now() - Number(stamp.ctimeNs / 1_000_000n);
+    if (age < 0 || age > tickMs) return stamp;
+    await new Promise((resolve) => setTimeout(resolve, tickMs));
+    return stampOf(fd, task.path);
+  }
+
+  /** A file that goes into the group record. @returns undefined when it changed and is to be read again */
+  async #small(task: FileTask, fd: number, stamp: FileStamp, last: boolean): Promise<Read | undefined> {
+    if (this.#packs.groupIsFull(stamp.size)) await this.#packs.closeGroup();
+    const at = this.#packs.group + this.#packs.groupFill;
+    const got = readAt(fd, this.#kernel.bytes, at, stamp.size, 0, task.path);
+    let after = stamp;
+    let torn = false;
+    const found = extrasOf(fd, () => {
+      after = stampOf(fd, task.path);
+      torn = !sameStamp(stamp, after) || got !== stamp.size;
+      return torn ? ['torn'] : [];
+    });
+    if (torn && !last) return undefined;
+    this.#progress[0]! += got;
+    const own = { ...after, size: got };
+    const read = { stamp: own, ...found };
+    if (got === 0) return { ...cleared, ...read };
+    const x = this.#kernel.hashOf(at, got);
+    const place = await this.#packs.addToGroup(got, x, { stored: task.stored, stamp: own });
+    const extents: number[] = [];
+    addExtent(extents, place, got);
+    return { x, extents, ...read };
+  }
+
   /** A file of one range, read by this worker alone. */
-  async #whole(task: FileTask, fd: number, stamp: FileStamp): Promise<FileResult> {
+  async #whole(task: FileTask, fd: number, stamp: FileStamp): Promise<Read> {
     if (stamp.size > rangeBytes) {
-      // It has grown since the walk saw it; the next run takes it as the large file it has become.
+      // It has grown since the walk saw it, and is now one for all workers together.
       throw new BackpackError(
         'BP_SOURCE_GROWN',
         `${byteStringToText(task.path)} grew while it was being read`,
@@ -197,8 +220,14 @@ export class BackupWorker {
     const memory = new SharedArrayBuffer(chainBytes(this.#kernel.hashStateBytes));
     const chain = new RangeChain(memory);
     const file = { ...task, stamp };
-    const done = await this.#range({ file, chain: memory, sparse: false }, chain, fd, chain.take(), stamp);
-    return { ...done!.end!, extents: done!.extents };
+    const pieces = stamp.sparse === true ? piecesOf(libc(), fd, stamp.size, rangeBytes) : undefined;
+    const all: RangesTask = { file, chain: memory, pieces };
+    const extents: number[] = [];
+    for (;;) {
+      const done = (await this.#range(all, chain, fd, chain.take(), stamp))!;
+      joinExtents(extents, done.extents);
+      if (done.end !== undefined) return { stamp, ...done.end, extents };
+    }
   }
 
   async #range(
@@ -210,9 +239,9 @@ export class BackupWorker {
   ): Promise<{ extents: number[]; end?: Omit<FileResult, 'extents'> } | undefined> {
     const { file } = task;
     const { size } = file.stamp;
+    const { lo, hi, limit, hole } = pieceAt(task, range)!;
+    if (hole) return this.#hole(task, chain, fd, range, before);
     const window = this.#window;
-    const lo = range * rangeBytes;
-    const hi = Math.min(size, lo + rangeBytes);
     const begin = window.reset(lo);
     let short = this.#read(task, fd, begin.address, begin.position, hi);
     window.end = hi;
@@ -222,9 +251,9 @@ export class BackupWorker {
     const cuts: number[] = [];
     let next = start;
     for (let index = 0; next < hi; ) {
-      const cut = nextCut(window.candidates, index, next, window.known, size);
+      const cut = nextCut(window.candidates, index, next, window.known, limit);
       if (cut === 'more') {
-        const more = Math.min(size, window.end + chunkSizes.normal);
+        const more = Math.min(limit, window.end + chunkSizes.normal);
         short = this.#read(task, fd, window.address(window.end), window.end, more) || short;
         window.end = more;
         window.scan();
@@ -240,30 +269,59 @@ export class BackupWorker {
       window.end = next;
     }
     this.#hashTurn(chain, range, start, next);
-    const end = next >= size ? this.#end(fd, file, before, short) : undefined;
+    const end = next >= size ? this.#end(fd, task, before, short) : undefined;
     chain.pass(range, next);
     this.#progress[0]! += next - start;
     const extents = await this.#chunks(task, start, cuts);
     return end === undefined ? { extents } : { extents, end };
   }
 
+  /** A hole is not read; it counts as zeros in the file's hash. */
+  async #hole(
+    task: RangesTask,
+    chain: RangeChain,
+    fd: number,
+    range: number,
+    before: FileStamp,
+  ): Promise<{ extents: number[]; end?: Omit<FileResult, 'extents'> } | undefined> {
+    const { lo, hi } = pieceAt(task, range)!;
+    if (!(await chain.turn(range))) return undefined;
+    this.#hashTurn(chain, range, lo, hi, true);
+    const end = hi >= task.file.stamp.size ? this.#end(fd, task, before, false) : undefined;
+    chain.pass(range, hi);
+    const extents: number[] = [];
+    addZeros(extents, hi - lo, true);
+    return end === undefined ? { extents } : { extents, end };
+  }
+
   /** Continues the file's hash over exactly the bytes that are stored as this range's chunks. */
-  #hashTurn(chain: RangeChain, range: number, start: number, end: number): void {
+  #hashTurn(chain: RangeChain, range: number, start: number, end: number, hole = false): void {
     const kernel = this.#kernel;
     const bytes = kernel.hashStateBytes;
     if (range === 0) kernel.hashInit(this.#state);
     else kernel.bytes.set(chain.state.subarray(0, bytes), this.#state);
-    if (end > start) kernel.hashUpdate(this.#state, this.#window.address(start), end - start);
+    if (hole) kernel.hashZeros(this.#state, end - start);
+    else if (end > start) kernel.hashUpdate(this.#state, this.#window.address(start), end - start);
     chain.state.set(kernel.bytes.subarray(this.#state, this.#state + bytes));
   }
 
-  #end(fd: number, file: FileTask, before: FileStamp, short: boolean): Omit<FileResult, 'extents'> {
-    const after = stampOf(fd, file.path);
+  #end(
+    fd: number,
+    { file, pieces }: RangesTask,
+    before: FileStamp,
+    short: boolean,
+  ): Omit<FileResult, 'extents'> {
     const x = this.#kernel.hashHex(this.#state);
-    const own = { ...after, size: file.stamp.size };
-    const warnings = short ? ['torn', 'short'] : ['torn'];
-    if (short || !sameStamp(before, after)) return { x, stamp: own, warnings };
-    return sameStamp(own, file.stamp) ? { x } : { x, stamp: own };
+    let own = file.stamp;
+    const found = extrasOf(fd, () => {
+      const after = stampOf(fd, file.path);
+      own = { ...after, size: file.stamp.size };
+      // Holes were listed in the task's state; in another one there may be data.
+      const moved = pieces !== undefined && !sameStamp(own, file.stamp);
+      if (short) return ['torn', 'short'];
+      return moved || !sameStamp(before, after) ? ['torn'] : [];
+    });
+    return { x, ...found, ...(sameStamp(own, file.stamp) ? {} : { stamp: own }) };
   }
 
   /** Reads up to file position `to`; what a shrunken file does not have is zeros. @returns whether it was short */
@@ -281,7 +339,7 @@ export class BackupWorker {
       const address = this.#window.address(from);
       const length = cut - from;
       if (this.#kernel.isZero(address, length)) {
-        addZeros(extents, length, task.sparse);
+        addZeros(extents, length, mayBeHole(task));
       } else {
         addExtent(extents, await this.#packs.addRecord(address, length, task.file, from), length);
       }
@@ -291,26 +349,32 @@ export class BackupWorker {
   }
 }
 
-/** Adds a chunk to a list of extents; whole records that follow each other become one extent. */
-function addExtent(extents: number[], place: Readonly<ChunkPlace>, length: number): void {
-  const last = extents.length - 5;
-  const follows =
-    place.whole &&
-    last >= 0 &&
-    extents[last] === place.pack &&
-    extents[last + 4] === -1 &&
-    extents[last + 1]! + extents[last + 2]! === place.record;
-  if (follows) {
-    extents[last + 2]! += 1;
-    extents[last + 3]! += length;
-  } else {
-    extents.push(place.pack, place.record, 1, length, place.whole ? -1 : place.offset);
-  }
+type Read = FileResult & { readonly stamp: FileStamp };
+
+/**
+ * Extended attributes and flags of an open file, as part of a result; `extras` is missing where they cannot be read.
+ * @param wrong what else went wrong
+ */
+function extrasOf(fd: number, wrong: () => string[]): Pick<FileResult, 'extras' | 'warnings'> {
+  const calls = libc();
+  const found = calls === undefined ? undefined : readExtras(calls, fd, fd);
+  const warnings = found?.incomplete === true ? [...wrong(), 'xattrs'] : wrong();
+  return {
+    ...(found === undefined ? {} : { extras: extrasText(found) }),
+    ...(warnings.length === 0 ? {} : { warnings }),
+  };
 }
 
-function addZeros(extents: number[], length: number, hole: boolean): void {
-  const kind = hole ? -1 : -2;
-  const last = extents.length - 5;
-  if (last >= 0 && extents[last] === kind) extents[last + 3]! += length;
-  else extents.push(kind, 0, 0, length, 0);
+/** The range of a number; undefined beyond the file. */
+function pieceAt({ file, pieces }: RangesTask, range: number): Piece | undefined {
+  if (pieces !== undefined) return pieces[range];
+  const { size } = file.stamp;
+  const lo = range * rangeBytes;
+  if (lo >= size) return undefined;
+  return { lo, hi: Math.min(size, lo + rangeBytes), limit: size, hole: false };
+}
+
+/** Zeros of a sparse file whose holes are not known are taken for holes; where they are known, for what they are. */
+function mayBeHole({ file, pieces }: RangesTask): boolean {
+  return pieces === undefined && file.stamp.sparse === true;
 }

@@ -1,14 +1,16 @@
 /**
- * The part of a page line that lstat gives (SPEC, "Pages", keys in their fixed order): when it is also the beginning
- * of the parent's line, the entry has not changed.
+ * The parts of a page line that the source gives (SPEC, "Pages", keys in their fixed order). When the *head*, which
+ * is what lstat tells of a change, is also the beginning of the parent's line, the entry has not changed.
  */
-import { nameToJson } from '../format/name-json.ts';
+import { type NameJson, nameToJson } from '../format/name-json.ts';
 import { formatTime } from '../format/time.ts';
+import type { Owners } from '../platform/owners.ts';
+import type { Extras } from '../source/extras.ts';
 import type { FileStamp } from '../source/read-file.ts';
 import type { SourceItem } from '../source/walk.ts';
 
 /** Numbers filesystems in the order in which they are met, for `hl`. */
-export class FilesystemNumbers {
+class FilesystemNumbers {
   readonly #numbers = new Map<bigint, number>();
 
   of(device: bigint): number {
@@ -31,20 +33,90 @@ export function typeOf(item: SourceItem): string {
   return stat.isCharacterDevice() ? 'c' : '?';
 }
 
-/** The line up to its content, without a closing brace. */
-export function entryPrefix(item: SourceItem, type: string, filesystems: FilesystemNumbers): string {
-  const { stat } = item;
-  const mtime = formatTime(stat.mtimeNs);
-  const ctime = formatTime(stat.ctimeNs);
-  const size = type === 'f' ? `,"s":${stat.size}` : '';
-  const mode = (Number(stat.mode) & 0o7777).toString(8).padStart(4, '0');
-  const links = type !== 'd' && stat.nlink > 1n ? `,"hl":"${filesystems.of(stat.dev)}:${stat.ino}"` : '';
-  const target = item.link === undefined ? '' : `,"l":${nameToJson(item.link)}`;
-  const device = type === 'b' || type === 'c' ? `,"rd":[${major(stat.rdev)},${minor(stat.rdev)}]` : '';
-  return (
-    `{"p":${nameToJson(item.stored)},"t":"${type}"${size},"m":"${mtime}","c":"${ctime}","o":"${mode}",` +
-    `"u":${stat.uid},"g":${stat.gid},"in":"${stat.ino}"${links}${target}${device}${item.ancestor ? ',"an":1' : ''}`
-  );
+/** Writes lines of one run. */
+export class EntryLines {
+  readonly #filesystems = new FilesystemNumbers();
+  readonly #owners: Owners;
+  readonly #atime: boolean;
+  readonly #names = new Map<string, string>();
+
+  /** @param atime whether access times are kept */
+  constructor(owners: Owners, atime: boolean) {
+    this.#owners = owners;
+    this.#atime = atime;
+  }
+
+  /** The line up to what tells of a change. */
+  head(item: SourceItem, type: string): string {
+    const { stat } = item;
+    const mtime = formatTime(stat.mtimeNs);
+    const ctime = formatTime(stat.ctimeNs);
+    const size = type === 'f' ? `,"s":${stat.size}` : '';
+    const mode = (Number(stat.mode) & 0o7777).toString(8).padStart(4, '0');
+    const links =
+      type !== 'd' && stat.nlink > 1n ? `,"hl":"${this.#filesystems.of(stat.dev)}:${stat.ino}"` : '';
+    return (
+      `{"p":${nameToJson(item.stored)},"t":"${type}"${size},"m":"${mtime}","c":"${ctime}","o":"${mode}",` +
+      `"u":${stat.uid},"g":${stat.gid},"in":"${stat.ino}"${links}`
+    );
+  }
+
+  /** What follows the head and may differ without a change: names of owners, access time; then target and device. */
+  rest(item: SourceItem, type: string): string {
+    const { stat } = item;
+    const atime = this.#atime ? `,"a":"${formatTime(stat.atimeNs)}"` : '';
+    const target = item.link === undefined ? '' : `,"l":${nameToJson(item.link)}`;
+    const device = type === 'b' || type === 'c' ? `,"rd":[${major(stat.rdev)},${minor(stat.rdev)}]` : '';
+    return `${this.#ownerNames(stat.uid, stat.gid)}${atime}${target}${device}`;
+  }
+
+  #ownerNames(uid: bigint, gid: bigint): string {
+    const key = `${uid}:${gid}`;
+    const known = this.#names.get(key);
+    if (known !== undefined) return known;
+    const user = this.#owners.nameOf('user', Number(uid));
+    const group = this.#owners.nameOf('group', Number(gid));
+    const text =
+      (user === undefined ? '' : `,"un":${JSON.stringify(user)}`) +
+      (group === undefined ? '' : `,"gn":${JSON.stringify(group)}`);
+    this.#names.set(key, text);
+    return text;
+  }
+}
+
+/** Extended attributes and flags as they stand in a line. */
+export function extrasText({ xattrs, flags }: Extras): string {
+  const xa = xattrs.map(({ name, value }) => `[${nameToJson(name)},"${value.toString('base64')}"]`);
+  return (xa.length === 0 ? '' : `,"xa":[${xa.join(',')}]`) + (flags === '' ? '' : `,"fl":"${flags}"`);
+}
+
+/** What went wrong while an entry was read, as it stands in its line. */
+export function warningsText(warnings: readonly string[]): string {
+  return warnings.length === 0 ? '' : `,"w":${JSON.stringify(warnings)}`;
+}
+
+/** The mark of a folder above a root, which comes after the extras. */
+export function ancestorText(item: SourceItem): string {
+  return item.ancestor ? ',"an":1' : '';
+}
+
+/** What of a parent's line is neither lstat's nor content: taken over when only other things are new. */
+export interface OldExtras {
+  readonly text: string;
+  readonly warnings: string;
+}
+
+/** Extras of a line of this program. */
+export function extrasOfLine(line: string): OldExtras {
+  const { xa, fl, w } = JSON.parse(line) as {
+    xa?: (readonly [NameJson, string])[];
+    fl?: string;
+    w?: string[];
+  };
+  return {
+    text: (xa === undefined ? '' : `,"xa":${JSON.stringify(xa)}`) + (fl === undefined ? '' : `,"fl":"${fl}"`),
+    warnings: w === undefined ? '' : `,"w":${JSON.stringify(w)}`,
+  };
 }
 
 /** What {@link withStamp} replaces: no name can hold this text, because quotes in names are escaped. */

@@ -1,6 +1,7 @@
 /** What the main thread and the backup workers say to each other: plain data that can be posted. */
 import type { ByteString } from '../base/bytes.ts';
 import type { ErrorJson } from '../base/errors.ts';
+import type { Piece } from '../source/holes.ts';
 import type { FileStamp } from '../source/read-file.ts';
 
 /** A file to be read. */
@@ -42,7 +43,9 @@ export interface FileResult {
   readonly extents: readonly number[];
   /** The state that was read, when it is not that of the task. */
   readonly stamp?: FileStamp;
-  /** `torn`, `short`: what went wrong while reading. */
+  /** Extended attributes and flags, as they stand in the line; undefined when they could not be read. */
+  readonly extras?: string;
+  /** `torn`, `short`, `xattrs`: what went wrong while reading. */
   readonly warnings?: readonly string[];
   /** The file could not be read. */
   readonly error?: ErrorJson;
@@ -53,7 +56,8 @@ export interface RangesTask {
   readonly file: FileTask;
   /** Shared state of this file, see RangeChain. */
   readonly chain: SharedArrayBuffer;
-  readonly sparse: boolean;
+  /** The parts of a file with holes; else the ranges are all of one length. */
+  readonly pieces?: readonly Piece[] | undefined;
 }
 
 /** What one worker did of a large file. */

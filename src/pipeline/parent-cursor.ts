@@ -35,14 +35,18 @@ export class ParentCursor {
 
   /** Files whose ctime is not below this may have changed after the parent read them, in the same tick of the clock. */
   readonly trustBeforeNs: bigint;
+  /** Whether the parent's writer could read extended attributes and flags: else an entry without may have some. */
+  readonly hasExtras: boolean;
 
   constructor(
     pages: readonly PageRef[],
     load: LoadPage,
     packIsThere: (pack: string) => boolean,
     trustBeforeNs: bigint,
+    hasExtras = true,
   ) {
     this.trustBeforeNs = trustBeforeNs;
+    this.hasExtras = hasExtras;
     this.#pages = pages;
     this.#load = load;
     this.#packIsThere = packIsThere;
@@ -96,7 +100,7 @@ export class ParentCursor {
     const start = page.at;
     const { ordinal } = page;
     const line = page.text.slice(start, page.text.indexOf('\n', start));
-    const more = Number(/"n":(\d+),"e":\[/.exec(line.slice(prefix.length, prefix.length + 60))?.[1] ?? 0);
+    const more = continuationsOf(line, prefix.length);
     this.#advance();
     const lines = (this.#page === page ? page.ordinal : page.page.ref.entries) - ordinal;
     if (lines === more + 1) {
@@ -128,7 +132,7 @@ export class ParentCursor {
       while (this.#page === loaded && isContinuation(loaded.text, loaded.at)) this.#step(loaded);
       left -= Math.max(1, loaded.ordinal - from);
     }
-    return { path, prefix, x: found.x, extents };
+    return { path, prefix: line.slice(0, line.indexOf(',"x":"', prefix.length)), x: found.x, extents };
   }
 
   /** The full line at the cursor, for comparison with a file that was read again. */
@@ -150,6 +154,13 @@ export class ParentCursor {
     page.ordinal += 1;
     if (page.at >= page.text.length || page.at === 0) this.#page = undefined;
   }
+}
+
+/** Number of continuation lines of an entry. Text between quotes cannot hold what is looked for. */
+function continuationsOf(line: string, from: number): number {
+  const at = line.indexOf(',"e":[', from);
+  if (at < 0) return 0;
+  return Number(/,"n":(\d+)$/.exec(line.slice(Math.max(from, at - 24), at))?.[1] ?? 0);
 }
 
 function continuations(page: Loaded, from: number): Extent[] {

@@ -6,6 +6,9 @@ import type { Kernel } from '../kernel/kernel.ts';
 import type { Jail } from '../target/jail.ts';
 
 const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+/** Reads from the disk, not from what the system still has in memory; 0 where there is no such thing. */
+const fromDisk: number = constants.O_DIRECT ?? 0;
+const pageBytes = 4096;
 const pieceBytes: number = MiB;
 
 /** A file that is there, opened, and its state before its bytes were read. */
@@ -22,12 +25,12 @@ export class ExistingFiles {
   readonly #state: number;
 
   /** Bytes that this reserves from the kernel. */
-  static readonly bytes: number = pieceBytes + MiB / 64;
+  static readonly bytes: number = pieceBytes + pageBytes + MiB / 64;
 
   constructor(kernel: Kernel, jail: Jail) {
     this.#kernel = kernel;
     this.#jail = jail;
-    this.#piece = kernel.reserve(pieceBytes);
+    this.#piece = kernel.reserve(pieceBytes, pageBytes);
     this.#state = kernel.reserve(kernel.hashStateBytes);
   }
 
@@ -48,20 +51,40 @@ export class ExistingFiles {
     let same = false;
     try {
       const stat = fstatSync(fd);
-      same = stat.isFile() && stat.size === sizeBytes && this.hash(fd, sizeBytes) === x;
+      same = stat.isFile() && stat.size === sizeBytes && this.#hash(fd, sizeBytes) === x;
       return same ? { fd, stat } : undefined;
     } finally {
       if (!same) closeSync(fd);
     }
   }
 
+  /** Whether the file at `path` holds exactly these bytes, read from the disk where the system can do that. */
+  isOnDisk(path: ByteString, sizeBytes: number, x: string): boolean {
+    const at = this.#jail.at(path);
+    const flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
+    let fd: number;
+    try {
+      fd = openSync(at, flags | fromDisk);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EINVAL') throw error;
+      fd = openSync(at, flags);
+    }
+    try {
+      const stat = fstatSync(fd);
+      return stat.isFile() && stat.size === sizeBytes && this.#hash(fd, sizeBytes) === x;
+    } finally {
+      closeSync(fd);
+    }
+  }
+
   /** XXH64 of a file's first bytes; undefined when it is shorter. */
-  hash(fd: number, sizeBytes: number): string | undefined {
+  #hash(fd: number, sizeBytes: number): string | undefined {
     if (sizeBytes === 0) return '';
     this.#kernel.hashInit(this.#state);
     for (let done = 0; done < sizeBytes; ) {
-      const want = Math.min(pieceBytes, sizeBytes - done);
-      const got = readSync(fd, this.#kernel.bytes, this.#piece, want, done);
+      // Whole pieces are asked for, because reading from the disk goes by blocks.
+      const read = readSync(fd, this.#kernel.bytes, this.#piece, pieceBytes, done);
+      const got = Math.min(read, sizeBytes - done);
       if (got === 0) return undefined;
       this.#kernel.hashUpdate(this.#state, this.#piece, got);
       done += got;

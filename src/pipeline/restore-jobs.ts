@@ -3,7 +3,7 @@ import type { ByteString } from '../base/bytes.ts';
 import type { ErrorJson } from '../base/errors.ts';
 import type { Extent } from '../format/extents.ts';
 import type { OverwritePolicy } from '../target/existing.ts';
-import type { Metadata } from '../target/metadata.ts';
+import type { Metadata, MetadataPolicy } from '../target/metadata.ts';
 
 /** A file to be restored. */
 export interface RestoreFile {
@@ -25,6 +25,8 @@ export interface RestoreRules {
   readonly sparse: boolean;
   /** Whether the target takes some different names for the same one. */
   readonly foldsNames: boolean;
+  /** What of the metadata is wanted. */
+  readonly metadata: MetadataPolicy;
   /** Whether nothing is written: the target is compared only. */
   readonly dryRun: boolean;
 }
@@ -44,6 +46,8 @@ export interface RestoreOutcome {
   readonly error?: ErrorJson;
   /** It was there already with the same content, or it took the place of something else. */
   readonly was?: 'same' | 'replaced';
+  /** What of its metadata could not be set, for people. */
+  readonly lost?: readonly string[];
   /** Where it is, when the target does not allow its name. */
   readonly as?: ByteString;
 }

@@ -38,11 +38,15 @@ export async function restoreLarge(o: LargeOptions, file: RestoreFile): Promise<
   }
   const replaces = stat !== undefined;
   if (replaces) {
-    if (rules.overwrite !== 'always' && (await o.workers[0]!.call<boolean>('same', file)))
-      return { was: 'same' };
+    const kept =
+      rules.overwrite === 'always'
+        ? undefined
+        : await o.workers[0]!.call<string[] | undefined>('keep', { ...file, extents: [] });
+    if (kept !== undefined) return { was: 'same', lost: kept };
     if (rules.overwrite === 'never' || stat.isDirectory()) throw isThere(file.path);
   }
   const partial = partialName(file.path);
+  let lost: string[];
   try {
     const fd = createFile(jail, partial);
     try {
@@ -51,12 +55,12 @@ export async function restoreLarge(o: LargeOptions, file: RestoreFile): Promise<
       closeSync(fd);
     }
     await fill(o, file, partial);
-    nameIt(jail, file, partial, replaces);
+    lost = nameIt(o, file, partial, replaces);
   } catch (error) {
     removeFile(jail, partial);
     throw error;
   }
-  return replaces ? { was: 'replaced' } : {};
+  return replaces ? { was: 'replaced', lost } : { lost };
 }
 
 function statAtRefused(jail: Jail, path: ByteString): ReturnType<typeof statAt> | 'refused' {
@@ -83,16 +87,19 @@ async function fill(o: LargeOptions, file: RestoreFile, partial: ByteString): Pr
   if (x !== file.x) throw reject('E_HASH', 'the content has another XXH64 than the snapshot says');
 }
 
-function nameIt(jail: Jail, file: RestoreFile, partial: ByteString, replaces: boolean): void {
+/** @returns what of its metadata could not be set */
+function nameIt(o: LargeOptions, file: RestoreFile, partial: ByteString, replaces: boolean): string[] {
+  const { jail, rules } = o;
+  let lost: string[];
   const fd = openSync(jail.at(partial), constants.O_RDONLY | constants.O_NOFOLLOW);
   try {
-    setMetadata(fd, file.metadata);
+    lost = setMetadata(fd, file.metadata, rules.metadata);
   } finally {
     closeSync(fd);
   }
   if (replaces) {
     replace(jail, partial, file.path);
-    return;
+    return lost;
   }
   try {
     // Unlike rename, link never replaces what somebody put there meanwhile.
@@ -101,7 +108,8 @@ function nameIt(jail: Jail, file: RestoreFile, partial: ByteString, replaces: bo
     const { code } = error as NodeJS.ErrnoException;
     if (code !== 'EPERM' && code !== 'ENOTSUP' && code !== 'EOPNOTSUPP' && code !== 'ENOSYS') throw error;
     renameSync(jail.at(partial), jail.at(file.path));
-    return;
+    return lost;
   }
   unlinkSync(jail.at(partial));
+  return lost;
 }

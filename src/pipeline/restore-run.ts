@@ -2,16 +2,24 @@
  * The main thread's part of a restore: makes folders, links and the like in the order of the snapshot, gives files to
  * the workers, and sets what can only be set at the end. Memory: the folders and hard links of the snapshot.
  */
-import { linkSync, readlinkSync, symlinkSync, unlinkSync } from 'node:fs';
+import { closeSync, constants, linkSync, openSync, readlinkSync, symlinkSync, unlinkSync } from 'node:fs';
 import { type ByteString, byteStringToText, fromByteString } from '../base/bytes.ts';
-import { BackpackError } from '../base/errors.ts';
+import { BackpackError, isBackpackError } from '../base/errors.ts';
 import type { PackFinder } from '../container/pack-finder.ts';
 import type { Entry } from '../format/entry-stream.ts';
 import { nameFromJson } from '../format/name-json.ts';
 import { isThere, partialName, replace, statAt } from '../target/existing.ts';
 import type { Jail } from '../target/jail.ts';
 import { isNameError, legalPath } from '../target/legal-name.ts';
-import { type Metadata, setLinkMetadata, setMetadata } from '../target/metadata.ts';
+import {
+  hasFlags,
+  type Metadata,
+  setFlags,
+  setLinkMetadata,
+  setMetadata,
+  setNodeMetadata,
+} from '../target/metadata.ts';
+import { makeNode } from '../target/special.ts';
 import { removeFile } from '../target/write-file.ts';
 import { partBytes } from './restore-content.ts';
 import type {
@@ -43,6 +51,14 @@ export interface RestoreRunOptions {
 }
 
 const callsPerWorker = 2;
+const verifyFiles = 512;
+
+/** One more name of something that is restored under another one. */
+interface HardLink {
+  readonly path: ByteString;
+  readonly first: ByteString;
+  readonly type: string;
+}
 
 /** See the file's comment. */
 export class RestoreRun {
@@ -54,11 +70,13 @@ export class RestoreRun {
   /** Folders that have another path in the target than in the snapshot. */
   readonly #moved = new Map<ByteString, ByteString>();
   readonly #firstNames = new Map<string, ByteString>();
-  /** Where the first names of hard links are, when that is not their own path. */
+  /** Where files are whose name the target refuses. */
   readonly #placed = new Map<ByteString, ByteString>();
   /** Files that were not restored: what stands at their path, if anything, is somebody else's. */
   readonly #missing = new Set<ByteString>();
-  readonly #links: { path: ByteString; first: ByteString }[] = [];
+  readonly #links: HardLink[] = [];
+  /** What has flags, which are set when nothing else is to be done with it. */
+  readonly #flagged: { path: ByteString; metadata: Metadata }[] = [];
   readonly #batch = new Batch();
   #failure: unknown;
   #wake: (() => void) | undefined;
@@ -75,15 +93,16 @@ export class RestoreRun {
     const path = this.#pathOf(entry.path);
     const metadata = metadataOf(entry);
     if (type === 'd') return this.#folder(entry.path, path, metadata, json.an === 1);
-    if (type !== 'f') return this.#special(entry, path, metadata);
     if (json.hl !== undefined) {
       const first = this.#firstNames.get(json.hl);
       if (first !== undefined) {
-        this.#links.push({ path, first });
+        this.#links.push({ path, first, type });
         return;
       }
       this.#firstNames.set(json.hl, path);
     }
+    if (type !== 'f') return this.#special(entry, path, metadata);
+    if (hasFlags(metadata)) this.#flagged.push({ path, metadata });
     const file: RestoreFile = {
       path,
       sizeBytes: json.s ?? 0,
@@ -104,7 +123,35 @@ export class RestoreRun {
     await this.#settleAll();
     for (const link of this.#links) this.#hardLink(link);
     if (this.#o.rules.dryRun) return;
+    for (const file of this.#flagged) this.#flags(file);
     for (const folder of this.#folders.reverse()) this.#finishFolder(folder);
+  }
+
+  /** Reads what was restored back and compares it; after {@link end}. */
+  async verify(entries: AsyncIterable<Entry>): Promise<void> {
+    let files: RestoreFile[] = [];
+    for await (const entry of entries) {
+      if (entry.type !== 'f') continue;
+      const own = this.#pathOf(entry.path);
+      if (this.#missing.has(own)) continue;
+      const path = this.#placed.get(own) ?? own;
+      const { s: sizeBytes = 0, x = '' } = entry.json;
+      files.push({ path, sizeBytes, x, extents: [], metadata: metadataOf(entry) });
+      if (files.length < verifyFiles && sizeBytes < partBytes) continue;
+      await this.#verify(files);
+      files = [];
+    }
+    await this.#verify(files);
+    await this.#settleAll();
+  }
+
+  async #verify(files: readonly RestoreFile[]): Promise<void> {
+    await this.#call<number[]>('verify', files, (wrong) => {
+      for (const i of wrong) {
+        const { path } = files[i]!;
+        this.#o.onProblem(path, targetError('BP_VERIFY', path, 'is not on the disk as it was restored'));
+      }
+    });
   }
 
   /** Ends the run with an error that concerns all of it. */
@@ -130,7 +177,8 @@ export class RestoreRun {
       if (made === 'refused') {
         at = legalPath(path);
         made = this.#makeFolder(at);
-        if (made === 'refused') throw refusedName(path);
+        if (made === 'refused')
+          throw targetError('BP_TARGET_WRITE', path, 'has a name that the target refuses');
         this.#renamed(path, at);
       }
       if (at !== named) this.#moved.set(named, at);
@@ -171,7 +219,10 @@ export class RestoreRun {
 
   #finishFolder({ path, metadata }: { path: ByteString; metadata: Metadata }): void {
     try {
-      setMetadata(this.#o.jail.folder(path), metadata);
+      const fd = this.#o.jail.folder(path);
+      const lost = setMetadata(fd, metadata, this.#o.rules.metadata);
+      if (hasFlags(metadata)) lost.push(...setFlags(fd, metadata));
+      this.#lost(path, lost);
     } catch (error) {
       this.#o.onProblem(path, error);
     }
@@ -179,41 +230,78 @@ export class RestoreRun {
 
   #special(entry: Entry, path: ByteString, metadata: Metadata): void {
     const { type, json } = entry;
-    if (type !== 'l') {
-      this.#o.onProblem(path, notRestored(path, type));
-      return;
-    }
+    const policy = this.#o.rules.metadata;
     try {
+      if (type !== 'l') {
+        this.#place(path, type, (at) => {
+          makeNode(at, type, json.rd, policy);
+          return setNodeMetadata(at, metadata, policy);
+        });
+        return;
+      }
       const target = fromByteString(nameFromJson(json.l as string));
-      const make = (at: string | Buffer): void => {
+      const make = (at: string | Buffer): string[] => {
         symlinkSync(target, at);
-        setLinkMetadata(at, metadata);
+        return setLinkMetadata(at, metadata, policy);
       };
       const isSame = (at: string | Buffer): boolean => {
         if (!statAt(this.#o.jail, path)?.isSymbolicLink()) return false;
         if (!readlinkSync(at, { encoding: 'buffer' }).equals(target)) return false;
-        if (!this.#o.rules.dryRun) setLinkMetadata(at, metadata);
+        if (!this.#o.rules.dryRun) this.#lost(path, setLinkMetadata(at, metadata, policy));
         return true;
       };
-      this.#place(path, 'l', make, isSame);
+      this.#place(path, type, make, isSame);
     } catch (error) {
-      this.#o.onProblem(path, error);
+      this.#missing.add(path);
+      const unmade = isBackpackError(error) && error.code === 'BP_NOT_RESTORED';
+      this.#o.onProblem(path, unmade ? targetError(error.code, path, error.message) : error);
     }
   }
 
-  #hardLink({ path, first }: { path: ByteString; first: ByteString }): void {
+  /** Flags of a file; one that is immutable cannot even be linked, so they come after everything else. */
+  #flags({ path, metadata }: { path: ByteString; metadata: Metadata }): void {
+    if (this.#missing.has(path)) return;
+    const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+    try {
+      const at = this.#o.jail.at(this.#placed.get(path) ?? path);
+      const fd = openSync(at, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+      try {
+        this.#lost(path, setFlags(fd, metadata));
+      } finally {
+        closeSync(fd);
+      }
+    } catch (error) {
+      this.#lost(path, [`flags ${metadata.flags} (${(error as NodeJS.ErrnoException).code})`]);
+    }
+  }
+
+  /** Names what of an entry's metadata could not be set; the entry itself is there. */
+  #lost(path: ByteString, lost: readonly string[]): void {
+    if (lost.length === 0) return;
+    this.#o.onProblem(path, targetError('BP_METADATA', path, `is restored, but not its ${lost.join(', ')}`));
+  }
+
+  #hardLink({ path, first, type }: HardLink): void {
     const { jail } = this.#o;
     try {
       if (this.#missing.has(first))
-        throw notRestored(path, 'f', `is a hard link of ${byteStringToText(first)}, which was not restored`);
+        throw targetError(
+          'BP_NOT_RESTORED',
+          path,
+          `is a hard link of ${byteStringToText(first)}, which was not restored`,
+        );
       const from = this.#placed.get(first) ?? first;
       const isSame = (): boolean => {
         const [a, b] = [statAt(jail, path), statAt(jail, from)];
         return a !== undefined && a.ino === b?.ino && a.dev === b.dev;
       };
-      const make = (_: string | Buffer, at: ByteString): void => jail.both(from, at, linkSync);
-      this.#place(path, 'f', make, isSame);
+      const make = (_: string | Buffer, at: ByteString): string[] => {
+        jail.both(from, at, linkSync);
+        return [];
+      };
+      this.#place(path, type, make, isSame);
     } catch (error) {
+      this.#missing.add(path);
       this.#o.onProblem(path, error);
     }
   }
@@ -222,8 +310,8 @@ export class RestoreRun {
   #place(
     path: ByteString,
     type: string,
-    make: (at: string | Buffer, path: ByteString) => void,
-    isSame: (at: string | Buffer) => boolean,
+    make: (at: string | Buffer, path: ByteString) => string[],
+    isSame: (at: string | Buffer) => boolean = () => false,
   ): void {
     const { jail, rules, onEntry } = this.#o;
     if (rules.dryRun) {
@@ -234,14 +322,14 @@ export class RestoreRun {
       return;
     }
     try {
-      make(jail.at(path), path);
+      this.#lost(path, make(jail.at(path), path));
       onEntry(path, type, 'make', 0);
       return;
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (isNameError(error) || (code === 'EEXIST' && rules.foldsNames && !jail.has(path))) {
         const as = legalPath(path);
-        make(jail.at(as), as);
+        this.#lost(as, make(jail.at(as), as));
         this.#renamed(path, as);
         onEntry(as, type, 'make', 0);
         return;
@@ -255,7 +343,7 @@ export class RestoreRun {
     if (rules.overwrite === 'never') throw isThere(path);
     const partial = partialName(path);
     try {
-      make(jail.at(partial), partial);
+      this.#lost(path, make(jail.at(partial), partial));
       replace(jail, partial, path);
     } catch (error) {
       removeFile(jail, partial);
@@ -264,17 +352,22 @@ export class RestoreRun {
     onEntry(path, type, 'replace', 0);
   }
 
-  async #send(files: readonly RestoreFile[]): Promise<void> {
+  #send(files: readonly RestoreFile[]): Promise<void> {
+    return this.#call<RestoreReply>('files', files, (reply) => {
+      const outcomes = new Map(reply);
+      for (const [i, file] of files.entries()) this.#done(file, outcomes.get(i) ?? {});
+    });
+  }
+
+  /** Gives files to the worker that has least to do, when one has little enough. */
+  async #call<R>(method: string, files: readonly RestoreFile[], done: (reply: R) => void): Promise<void> {
     if (files.length === 0) return;
     while (Math.min(...this.#calls) >= callsPerWorker) await this.#settle();
     const index = this.#calls.indexOf(Math.min(...this.#calls));
     const batch: RestoreBatch = { files: JSON.stringify(files), writer: this.#o.writer };
     this.#calls[index]! += 1;
-    this.#o.workers[index]!.call<RestoreReply>('files', batch)
-      .then((reply) => {
-        const outcomes = new Map(reply);
-        for (const [i, file] of files.entries()) this.#done(file, outcomes.get(i) ?? {});
-      })
+    this.#o.workers[index]!.call<R>(method, batch)
+      .then(done)
       .catch((error: unknown) => {
         this.#failure ??= error;
       })
@@ -296,7 +389,7 @@ export class RestoreRun {
     }
   }
 
-  #done(file: RestoreFile, { error, was, as }: RestoreOutcome): void {
+  #done(file: RestoreFile, { error, was, as, lost }: RestoreOutcome): void {
     if (error !== undefined) {
       this.#missing.add(file.path);
       this.#o.onProblem(file.path, BackpackError.fromJSON(error));
@@ -304,8 +397,9 @@ export class RestoreRun {
     }
     if (as !== undefined) {
       this.#renamed(file.path, as);
-      if (file.linked) this.#placed.set(file.path, as);
+      this.#placed.set(file.path, as);
     }
+    if (lost !== undefined) this.#lost(file.path, lost);
     const action = was === 'same' ? 'keep' : was === 'replaced' ? 'replace' : 'make';
     this.#o.onEntry(as ?? file.path, 'f', action, file.sizeBytes);
   }
@@ -336,7 +430,17 @@ export class RestoreRun {
 }
 
 function metadataOf({ json }: Entry): Metadata {
-  return { mode: json.o ?? '0600', mtime: json.m ?? '0.000000000', uid: json.u, gid: json.g };
+  return {
+    mode: json.o ?? '0600',
+    mtime: json.m ?? '0.000000000',
+    atime: json.a,
+    uid: json.u,
+    gid: json.g,
+    user: json.un,
+    group: json.gn,
+    xattrs: json.xa?.map(([name, value]) => [nameFromJson(name), value] as const),
+    flags: json.fl,
+  };
 }
 
 /** Whether something that is no folder stands at a path. */
@@ -349,24 +453,8 @@ function folderOf(path: ByteString): ByteString {
   return path.slice(0, Math.max(0, path.lastIndexOf('/')));
 }
 
-function refusedName(path: ByteString): BackpackError {
-  return new BackpackError('BP_TARGET_WRITE', `${byteStringToText(path)}: the target refuses the name`, {
-    kind: 'target',
-    context: { path: byteStringToText(path) },
-  });
-}
-
-const kinds: Readonly<Record<string, string>> = {
-  p: 'a FIFO',
-  s: 'a socket',
-  b: 'a block device',
-  c: 'a character device',
-};
-
-function notRestored(path: ByteString, type: string, what?: string): BackpackError {
-  const kind = Object.hasOwn(kinds, type) ? kinds[type] : `an entry of unknown type ${type}`;
-  const reason = what ?? `is ${kind}, which this version does not restore`;
-  return new BackpackError('BP_NOT_RESTORED', `${byteStringToText(path)} ${reason}`, {
+function targetError(code: string, path: ByteString, message: string): BackpackError {
+  return new BackpackError(code, `${byteStringToText(path)} ${message}`, {
     kind: 'target',
     context: { path: byteStringToText(path) },
   });

@@ -97,8 +97,8 @@ export class RestoreWorker {
     return reply;
   }
 
-  /** Whether a file is there with the same content; if so, its metadata is set. */
-  async same(file: RestoreFile): Promise<boolean> {
+  /** Keeps a file that is there with the same content. @returns lost metadata; undefined: it is another file */
+  async keep(file: RestoreFile): Promise<string[] | undefined> {
     return this.#keep(file);
   }
 
@@ -108,9 +108,7 @@ export class RestoreWorker {
     const wrong: number[] = [];
     for (const [i, { path, sizeBytes, x }] of files.entries()) {
       try {
-        const found = this.#existing.open(path, sizeBytes, x);
-        if (found === undefined) wrong.push(i);
-        else closeSync(found.fd);
+        if (!this.#existing.isOnDisk(path, sizeBytes, x)) wrong.push(i);
       } catch {
         wrong.push(i);
       }
@@ -151,16 +149,15 @@ export class RestoreWorker {
       throw reject('E_HASH', 'the content has another XXH64 than the snapshot says');
     const fd = this.#create(file.path);
     if (typeof fd === 'number') {
-      this.#fill(fd, file.path, file, at);
-      return undefined;
+      const lost = this.#fill(fd, file.path, file, at);
+      return lost.length === 0 ? undefined : { lost };
     }
     if (fd === 'exists') return this.#replace(file, at);
     const as = legalPath(file.path);
     const other = this.#create(as);
     if (other === 'exists') return { ...this.#replace({ ...file, path: as }, at), as };
     if (other === 'refused') throw noName(file.path);
-    this.#fill(other, as, file, at);
-    return { as };
+    return { as, lost: this.#fill(other, as, file, at) };
   }
 
   /** Makes a file. @returns its handle, or that something is there, or that the filesystem refuses the name */
@@ -174,7 +171,8 @@ export class RestoreWorker {
     }
   }
 
-  #fill(fd: number, path: ByteString, file: RestoreFile, at: number): void {
+  /** Gives a new file its content. @returns what of its metadata could not be set */
+  #fill(fd: number, path: ByteString, file: RestoreFile, at: number): string[] {
     try {
       const bytes = this.#codec.kernel.bytes.subarray(at, at + file.sizeBytes);
       if (this.#rules.sparse || file.extents.some(({ pack }) => pack === hole)) {
@@ -183,7 +181,7 @@ export class RestoreWorker {
       } else {
         writeAll(fd, bytes, 0);
       }
-      setMetadata(fd, file.metadata);
+      return setMetadata(fd, file.metadata, this.#rules.metadata);
     } catch (error) {
       // Half a file is worse than none.
       removeFile(this.#jail, path);
@@ -196,28 +194,32 @@ export class RestoreWorker {
   /** Something is there. */
   #replace(file: RestoreFile, at: number): RestoreOutcome {
     const { overwrite } = this.#rules;
-    if (overwrite !== 'always' && this.#keep(file)) return { was: 'same' };
+    const kept = overwrite === 'always' ? undefined : this.#keep(file);
+    if (kept !== undefined) return { was: 'same', lost: kept };
     if (overwrite === 'never') throw isThere(file.path);
     const partial = partialName(file.path);
-    this.#fill(createFile(this.#jail, partial), partial, file, at);
+    const lost = this.#fill(createFile(this.#jail, partial), partial, file, at);
     try {
       replace(this.#jail, partial, file.path);
     } catch (error) {
       removeFile(this.#jail, partial);
       throw error;
     }
-    return { was: 'replaced' };
+    return { was: 'replaced', lost };
   }
 
-  /** Whether a file with the same content is there and may stay; then its metadata is set. */
-  #keep(file: RestoreFile): boolean {
+  /**
+   * Keeps a file that is there with the same content, and sets its metadata.
+   * @returns what of it could not be set; undefined: it is another file
+   */
+  #keep(file: RestoreFile): string[] | undefined {
     const found = this.#existing.open(file.path, file.sizeBytes, file.x);
-    if (found === undefined) return false;
+    if (found === undefined) return undefined;
     try {
       // Another name of the same file may be somebody else's, and outside: what is set here would be set there.
-      if (found.stat.nlink > 1) return this.#rules.overwrite === 'never' && file.linked === true;
-      setMetadata(found.fd, file.metadata);
-      return true;
+      if (found.stat.nlink > 1)
+        return this.#rules.overwrite === 'never' && file.linked === true ? [] : undefined;
+      return setMetadata(found.fd, file.metadata, this.#rules.metadata);
     } finally {
       closeSync(found.fd);
     }

@@ -135,7 +135,13 @@ export interface SnapshotRoot extends Needing {
   readonly partial: boolean;
   readonly app?: string;
   readonly features?: Features;
-  readonly params: { readonly dedup: string; readonly chunker: string; readonly packSize: number };
+  readonly params: {
+    readonly dedup: string;
+    readonly chunker: string;
+    readonly packSize: number;
+    /** Keys of entries, beyond what lstat tells, that the writer could fill. */
+    readonly metadata?: readonly string[];
+  };
   readonly stats: {
     readonly files: number;
     readonly bytes: number;

@@ -2,9 +2,10 @@
  * Opens and reads regular files of the source. FIFOs, sockets and devices are never opened for reading: the caller
  * has seen a regular file with lstat, the open refuses links and does not block, and fstat looks once more.
  */
-import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
-import { type ByteString, byteStringToText, toFsPath } from '../base/bytes.ts';
+import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { type ByteString, byteStringToText } from '../base/bytes.ts';
 import { BackpackError } from '../base/errors.ts';
+import { reach } from './reach.ts';
 
 /** What identifies the state of a file: when any part differs, the file has changed. */
 export interface FileStamp {
@@ -12,14 +13,25 @@ export interface FileStamp {
   readonly mtimeNs: bigint;
   readonly ctimeNs: bigint;
   readonly ino: bigint;
+  /** Whether it takes less space than its length: it may have holes. Tells nothing about its state. */
+  readonly sparse?: boolean;
 }
 
 const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+/** O_NOATIME: reading leaves no trace. Only the owner and the superuser may ask for it. Node has no name for it. */
+const noAtime: number = process.platform === 'linux' ? 0o1000000 : 0;
 
 /** Opens a regular file. @throws BackpackError BP_SOURCE_READ */
 export function openSource(path: ByteString): number {
   try {
-    return openSync(toFsPath(path), flags);
+    return reach(path, (real) => {
+      try {
+        return openSync(real, flags | noAtime);
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'EPERM' || noAtime === 0) throw error;
+        return openSync(real, flags);
+      }
+    });
   } catch (error) {
     throw sourceError(error, path);
   }
@@ -34,7 +46,12 @@ export function stampOf(fd: number, path: ByteString): FileStamp {
       context: { errno: 'ETYPE' },
     });
   }
-  return { size: Number(found.size), mtimeNs: found.mtimeNs, ctimeNs: found.ctimeNs, ino: found.ino };
+  return stampOfStat(found);
+}
+
+/** The state that fstat or lstat tells. */
+export function stampOfStat({ size, mtimeNs, ctimeNs, ino, blocks }: BigIntStats): FileStamp {
+  return { size: Number(size), mtimeNs, ctimeNs, ino, sparse: blocks * 512n < size };
 }
 
 /** Whether two stamps are of one state. */

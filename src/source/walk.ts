@@ -3,7 +3,9 @@
  * bytes. Nothing is opened but folders; symbolic links are never followed below a root.
  */
 import { type BigIntStats, lstatSync, readdirSync, readlinkSync, statSync } from 'node:fs';
-import { type ByteString, toFsPath, utf8ToByteString } from '../base/bytes.ts';
+import { type ByteString, utf8ToByteString } from '../base/bytes.ts';
+import { pathMax } from '../base/limits.ts';
+import { reach } from './reach.ts';
 
 /** A path to back up: where it is, and how it is called in the snapshot (empty: its content is the top). */
 export interface SourceRoot {
@@ -57,7 +59,7 @@ function* ancestorsOf(
     const up = parts.length - i;
     const real = root.real.split('/').slice(0, -up).join('/') || '/';
     try {
-      const stat = statSync(toFsPath(real), { bigint: true });
+      const stat = reach(real, (path) => statSync(path, { bigint: true }));
       yield { real, stored, stat, link: undefined, ancestor: true };
     } catch (error) {
       yield problem(real, stored, error);
@@ -75,8 +77,12 @@ function* visit(
   let stat: BigIntStats;
   let link: ByteString | undefined;
   try {
-    stat = lstatSync(toFsPath(real), { bigint: true });
-    if (stat.isSymbolicLink()) link = readlinkSync(toFsPath(real), 'latin1');
+    if (stored.length > pathMax)
+      throw Object.assign(new Error('a snapshot has no place for a path this long'), {
+        code: 'ENAMETOOLONG',
+      });
+    stat = reach(real, (path) => lstatSync(path, { bigint: true }));
+    if (stat.isSymbolicLink()) link = reach(real, (path) => readlinkSync(path, 'latin1'));
   } catch (error) {
     yield problem(real, stored, error);
     return;
@@ -90,7 +96,7 @@ function* visit(
   if (!stat.isDirectory()) return;
   let names: ByteString[];
   try {
-    names = readdirSync(toFsPath(real), 'latin1').sort();
+    names = reach(real, (path) => readdirSync(path, 'latin1')).sort();
   } catch (error) {
     yield problem(real, stored, error);
     return;

@@ -60,13 +60,25 @@ export class Jail {
     return this.names(folderOf(path)).includes(path.slice(path.lastIndexOf('/') + 1));
   }
 
+  /** What file functions take for a folder of the target itself; '' is the target. */
+  real(folder: ByteString): string | Buffer {
+    const handle = this.#open(folder);
+    if (proc) return `/proc/self/fd/${handle}/.`;
+    return toFsPath(folder === '' ? this.#root : `${this.#root}/${folder}`);
+  }
+
+  /** Lets go of a folder that is about to be removed. */
+  forget(folder: ByteString): void {
+    const handle = this.#handles.get(folder);
+    if (handle === undefined || folder === '') return;
+    closeSync(handle);
+    this.#handles.delete(folder);
+    if (this.#lastFolder === folder) this.#lastFolder = undefined;
+  }
+
   /** Names of what is in a folder. */
   names(folder: ByteString): ByteString[] {
-    const handle = this.#open(folder);
-    const real = proc
-      ? `/proc/self/fd/${handle}`
-      : toFsPath(folder === '' ? this.#root : `${this.#root}/${folder}`);
-    return readdirSync(real, { encoding: 'buffer' }).map(toByteString);
+    return readdirSync(this.real(folder), { encoding: 'buffer' }).map(toByteString);
   }
 
   /** Makes a folder. @returns whether it was made now; false when a folder was there */

@@ -3,6 +3,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { RestoreWorker } from '../../src/pipeline/restore-worker.ts';
+import { everything } from '../../src/target/metadata.ts';
 import { backUp, newRepository } from '../unit/operations/tree.ts';
 import { temporaryFolder } from '../unit/support.ts';
 
@@ -13,7 +14,13 @@ it('is refused at once', async () => {
   await backUp(repository, folder);
   const { spec, keyring, storage } = repository;
   const target = temporaryFolder();
-  const rules = { overwrite: 'never', sparse: false, foldsNames: false, dryRun: false } as const;
+  const rules = {
+    overwrite: 'never',
+    sparse: false,
+    foldsNames: false,
+    dryRun: false,
+    metadata: everything,
+  } as const;
   const worker = new RestoreWorker({ storage: spec, keyring: keyring.data, target, rules }, storage);
   const codes: (string | undefined)[] = [];
   const started = performance.now();

@@ -30,6 +30,8 @@ export interface BackupCommandOptions extends CommonOptions {
   readonly tag?: readonly string[];
   readonly host?: string;
   readonly threads?: string;
+  readonly withAtime?: boolean;
+  readonly readAll?: boolean;
 }
 
 /** Runs the command. @returns the exit code */
@@ -73,6 +75,8 @@ export async function backup(
         tags: [...(set?.tags ?? []), ...(options.tag ?? [])],
         app: context.app,
         ...(threads === undefined ? {} : { threads }),
+        withAtime: options.withAtime === true,
+        readAll: options.readAll === true,
         signal: context.signal,
       },
       (event) => show(voice, progress, counts, event),
@@ -83,7 +87,7 @@ export async function backup(
   heads.remember(repository.repo, repository.storage.location, { id: summary.snapshotId, seq: summary.seq });
   const again = asTyped(context, `backpack restore ${shortId(summary.snapshotId)} --to restored`);
   report(voice, summary, first === undefined ? '' : firstRun(context, first), again + locate(settings, set));
-  return summary.sourceErrors > 0 ? exitCodes.incomplete : exitCodes.ok;
+  return exitCode(summary);
 }
 
 /** Roots of the given paths: sorted, one inside another dropped. @throws BackpackError BP_USAGE, BP_SOURCE_MISSING */
@@ -229,15 +233,39 @@ function show(
     progress.done();
     voice.say(`left out ${safe(text)}: ${event.reason}\n`);
   } else {
-    const text = byteStringToText(event.path);
-    voice.event({
-      type: 'warning',
-      code: 'BP_TORN',
-      message: `changed while it was read: ${event.warnings.join(', ')}`,
-      path: text,
-    });
-    voice.warn(`changed while it was read: ${safe(text)}\n`);
+    progress.done();
+    warn(voice, event);
   }
+}
+
+function warn(
+  voice: Voice,
+  event: Extract<BackupEvent, { type: 'warning' | 'silent-change' | 'without-extras' }>,
+): void {
+  if (event.type === 'without-extras') {
+    const message =
+      `extended attributes, ACLs and file flags of ${counted(event.entries, 'entry', 'entries')} are not stored: ` +
+      'they cannot be read here without the optional package koffi';
+    voice.event({ type: 'warning', code: 'BP_NO_EXTRAS', message });
+    voice.warn(`warning: ${message}\n`);
+    return;
+  }
+  const path = byteStringToText(event.path);
+  const say = (code: string, message: string, details = ''): void => {
+    voice.event({ type: 'warning', code, message: message + details, path });
+    voice.warn(`${message}: ${safe(path)}\n`);
+  };
+  if (event.type === 'silent-change') {
+    say('BP_SILENT_CHANGE', 'the content changed, but neither its size nor any of its times');
+    return;
+  }
+  const { warnings } = event;
+  if (warnings.includes('torn')) say('BP_TORN', 'changed while it was read', `: ${warnings.join(', ')}`);
+  if (warnings.includes('xattrs'))
+    say(
+      'BP_XATTRS',
+      'extended attributes are missing, because they could not be read or are more than 512 KiB',
+    );
 }
 
 const errorsShown = 10;
@@ -271,8 +299,13 @@ function report(voice: Voice, s: BackupSummary, first: string, again: string): v
     stored: s.bytesStored,
     sourceErrors: s.sourceErrors,
     elapsedMs: s.elapsedMs,
-    exitCode: s.sourceErrors > 0 ? exitCodes.incomplete : exitCodes.ok,
+    exitCode: exitCode(s),
   });
+}
+
+/** What is not there as it was is said with the exit code, too: files that were not read, torn ones, attributes. */
+function exitCode(s: BackupSummary): number {
+  return s.sourceErrors + s.tornFiles + s.incompleteEntries > 0 ? exitCodes.incomplete : exitCodes.ok;
 }
 
 function userName(): string {

@@ -4022,6 +4022,59 @@ var valid25 = _errs83 === errors;
 else {
 var valid25 = true;
 }
+if(valid25){
+if(data27.metadata !== undefined){
+let data31 = data27.metadata;
+const _errs85 = errors;
+if(errors === _errs85){
+if(Array.isArray(data31)){
+if(data31.length > 64){
+validate29.errors = [{instancePath:instancePath+"/params/metadata",keyword:"maxItems",params:{limit: 64},message:"must NOT have more than 64 items"}];
+return false;
+}
+else {
+var valid26 = true;
+const len7 = data31.length;
+for(let i7=0; i7<len7; i7++){
+let data32 = data31[i7];
+const _errs87 = errors;
+const _errs88 = errors;
+if(errors === _errs88){
+if(typeof data32 === "string"){
+if(func1(data32) > 1024){
+validate29.errors = [{instancePath:instancePath+"/params/metadata/" + i7,keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"}];
+return false;
+}
+else {
+if(!pattern12.test(data32)){
+validate29.errors = [{instancePath:instancePath+"/params/metadata/" + i7,keyword:"pattern",params:{pattern: "^[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]*$"},message:"must match pattern \""+"^[^\\u0000-\\u001f\\u007f\\ud800-\\udfff]*$"+"\""}];
+return false;
+}
+}
+}
+else {
+validate29.errors = [{instancePath:instancePath+"/params/metadata/" + i7,keyword:"type",params:{type: "string"},message:"must be string"}];
+return false;
+}
+}
+var valid26 = _errs87 === errors;
+if(!valid26){
+break;
+}
+}
+}
+}
+else {
+validate29.errors = [{instancePath:instancePath+"/params/metadata",keyword:"type",params:{type: "array"},message:"must be array"}];
+return false;
+}
+}
+var valid25 = _errs85 === errors;
+}
+else {
+var valid25 = true;
+}
+}
 }
 }
 }
@@ -4038,98 +4091,98 @@ var valid0 = true;
 }
 if(valid0){
 if(data.stats !== undefined){
-let data31 = data.stats;
-const _errs85 = errors;
-if(errors === _errs85){
-if(data31 && typeof data31 == "object" && !Array.isArray(data31)){
+let data33 = data.stats;
+const _errs90 = errors;
+if(errors === _errs90){
+if(data33 && typeof data33 == "object" && !Array.isArray(data33)){
 let missing2;
-if((((data31.files === undefined) && (missing2 = "files")) || ((data31.bytes === undefined) && (missing2 = "bytes"))) || ((data31.stored === undefined) && (missing2 = "stored"))){
+if((((data33.files === undefined) && (missing2 = "files")) || ((data33.bytes === undefined) && (missing2 = "bytes"))) || ((data33.stored === undefined) && (missing2 = "stored"))){
 validate29.errors = [{instancePath:instancePath+"/stats",keyword:"required",params:{missingProperty: missing2},message:"must have required property '"+missing2+"'"}];
 return false;
 }
 else {
-if(data31.files !== undefined){
-let data32 = data31.files;
-const _errs87 = errors;
-const _errs88 = errors;
-if(!(((typeof data32 == "number") && (!(data32 % 1) && !isNaN(data32))) && (isFinite(data32)))){
+if(data33.files !== undefined){
+let data34 = data33.files;
+const _errs92 = errors;
+const _errs93 = errors;
+if(!(((typeof data34 == "number") && (!(data34 % 1) && !isNaN(data34))) && (isFinite(data34)))){
 validate29.errors = [{instancePath:instancePath+"/stats/files",keyword:"type",params:{type: "integer"},message:"must be integer"}];
 return false;
 }
-if(errors === _errs88){
-if((typeof data32 == "number") && (isFinite(data32))){
-if(data32 > 9007199254740991 || isNaN(data32)){
+if(errors === _errs93){
+if((typeof data34 == "number") && (isFinite(data34))){
+if(data34 > 9007199254740991 || isNaN(data34)){
 validate29.errors = [{instancePath:instancePath+"/stats/files",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"}];
 return false;
 }
 else {
-if(data32 < 0 || isNaN(data32)){
+if(data34 < 0 || isNaN(data34)){
 validate29.errors = [{instancePath:instancePath+"/stats/files",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"}];
 return false;
 }
 }
 }
 }
-var valid26 = _errs87 === errors;
+var valid28 = _errs92 === errors;
 }
 else {
-var valid26 = true;
+var valid28 = true;
 }
-if(valid26){
-if(data31.bytes !== undefined){
-let data33 = data31.bytes;
-const _errs90 = errors;
-const _errs91 = errors;
-if(!(((typeof data33 == "number") && (!(data33 % 1) && !isNaN(data33))) && (isFinite(data33)))){
+if(valid28){
+if(data33.bytes !== undefined){
+let data35 = data33.bytes;
+const _errs95 = errors;
+const _errs96 = errors;
+if(!(((typeof data35 == "number") && (!(data35 % 1) && !isNaN(data35))) && (isFinite(data35)))){
 validate29.errors = [{instancePath:instancePath+"/stats/bytes",keyword:"type",params:{type: "integer"},message:"must be integer"}];
 return false;
 }
-if(errors === _errs91){
-if((typeof data33 == "number") && (isFinite(data33))){
-if(data33 > 9007199254740991 || isNaN(data33)){
+if(errors === _errs96){
+if((typeof data35 == "number") && (isFinite(data35))){
+if(data35 > 9007199254740991 || isNaN(data35)){
 validate29.errors = [{instancePath:instancePath+"/stats/bytes",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"}];
 return false;
 }
 else {
-if(data33 < 0 || isNaN(data33)){
+if(data35 < 0 || isNaN(data35)){
 validate29.errors = [{instancePath:instancePath+"/stats/bytes",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"}];
 return false;
 }
 }
 }
 }
-var valid26 = _errs90 === errors;
+var valid28 = _errs95 === errors;
 }
 else {
-var valid26 = true;
+var valid28 = true;
 }
-if(valid26){
-if(data31.stored !== undefined){
-let data34 = data31.stored;
-const _errs93 = errors;
-const _errs94 = errors;
-if(!(((typeof data34 == "number") && (!(data34 % 1) && !isNaN(data34))) && (isFinite(data34)))){
+if(valid28){
+if(data33.stored !== undefined){
+let data36 = data33.stored;
+const _errs98 = errors;
+const _errs99 = errors;
+if(!(((typeof data36 == "number") && (!(data36 % 1) && !isNaN(data36))) && (isFinite(data36)))){
 validate29.errors = [{instancePath:instancePath+"/stats/stored",keyword:"type",params:{type: "integer"},message:"must be integer"}];
 return false;
 }
-if(errors === _errs94){
-if((typeof data34 == "number") && (isFinite(data34))){
-if(data34 > 9007199254740991 || isNaN(data34)){
+if(errors === _errs99){
+if((typeof data36 == "number") && (isFinite(data36))){
+if(data36 > 9007199254740991 || isNaN(data36)){
 validate29.errors = [{instancePath:instancePath+"/stats/stored",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"}];
 return false;
 }
 else {
-if(data34 < 0 || isNaN(data34)){
+if(data36 < 0 || isNaN(data36)){
 validate29.errors = [{instancePath:instancePath+"/stats/stored",keyword:"minimum",params:{comparison: ">=", limit: 0},message:"must be >= 0"}];
 return false;
 }
 }
 }
 }
-var valid26 = _errs93 === errors;
+var valid28 = _errs98 === errors;
 }
 else {
-var valid26 = true;
+var valid28 = true;
 }
 }
 }
@@ -4140,7 +4193,7 @@ validate29.errors = [{instancePath:instancePath+"/stats",keyword:"type",params:{
 return false;
 }
 }
-var valid0 = _errs85 === errors;
+var valid0 = _errs90 === errors;
 }
 else {
 var valid0 = true;
@@ -4619,7 +4672,7 @@ return errors === 0;
 }
 
 export const eLine = validate41;
-const pattern50 = new RegExp("^[A-Za-z0-9_-]{1,64}$", "u");
+const pattern51 = new RegExp("^[A-Za-z0-9_-]{1,64}$", "u");
 
 function validate41(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -4771,7 +4824,7 @@ let data3 = data[2];
 const _errs13 = errors;
 if(errors === _errs13){
 if(typeof data3 === "string"){
-if(!pattern50.test(data3)){
+if(!pattern51.test(data3)){
 validate41.errors = [{instancePath:instancePath+"/2",keyword:"pattern",params:{pattern: "^[A-Za-z0-9_-]{1,64}$"},message:"must match pattern \""+"^[A-Za-z0-9_-]{1,64}$"+"\""}];
 return false;
 }
@@ -6010,7 +6063,7 @@ return errors === 0;
 }
 
 export const markHead = validate67;
-const schema177 = {"type":"object","required":["backpack","v","why"],"properties":{"backpack":{"const":"mark"},"v":{"const":1},"need":{"$ref":"backpack:v1/types#/$defs/need"},"why":{"enum":["unreferenced","compacted"]}}};
+const schema178 = {"type":"object","required":["backpack","v","why"],"properties":{"backpack":{"const":"mark"},"v":{"const":1},"need":{"$ref":"backpack:v1/types#/$defs/need"},"why":{"enum":["unreferenced","compacted"]}}};
 
 function validate67(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -6103,7 +6156,7 @@ if(data.why !== undefined){
 let data4 = data.why;
 const _errs8 = errors;
 if(!((data4 === "unreferenced") || (data4 === "compacted"))){
-validate67.errors = [{instancePath:instancePath+"/why",keyword:"enum",params:{allowedValues: schema177.properties.why.enum},message:"must be equal to one of the allowed values"}];
+validate67.errors = [{instancePath:instancePath+"/why",keyword:"enum",params:{allowedValues: schema178.properties.why.enum},message:"must be equal to one of the allowed values"}];
 return false;
 }
 var valid0 = _errs8 === errors;
@@ -6126,7 +6179,7 @@ return errors === 0;
 }
 
 export const xLine = validate68;
-const pattern81 = new RegExp("^(?:packs/[0-9a-f]{5}/[0-9a-f]{40}\\.bpk|snapshots/[0-9]{8}T[0-9]{6}Z-[0-9a-f]{40}\\.bpk|moved/[0-9a-f]{40}-[0-9a-f]{40}\\.bpk|index/[0-9a-f]{40}\\.bpk|gc/[0-9a-f]{40}\\.bpk|drop/[0-9a-f]{40}\\.bpk)$", "u");
+const pattern82 = new RegExp("^(?:packs/[0-9a-f]{5}/[0-9a-f]{40}\\.bpk|snapshots/[0-9]{8}T[0-9]{6}Z-[0-9a-f]{40}\\.bpk|moved/[0-9a-f]{40}-[0-9a-f]{40}\\.bpk|index/[0-9a-f]{40}\\.bpk|gc/[0-9a-f]{40}\\.bpk|drop/[0-9a-f]{40}\\.bpk)$", "u");
 
 function validate68(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -6159,7 +6212,7 @@ const _errs2 = errors;
 const _errs3 = errors;
 if(errors === _errs3){
 if(typeof data1 === "string"){
-if(!pattern81.test(data1)){
+if(!pattern82.test(data1)){
 validate68.errors = [{instancePath:instancePath+"/1",keyword:"pattern",params:{pattern: "^(?:packs/[0-9a-f]{5}/[0-9a-f]{40}\\.bpk|snapshots/[0-9]{8}T[0-9]{6}Z-[0-9a-f]{40}\\.bpk|moved/[0-9a-f]{40}-[0-9a-f]{40}\\.bpk|index/[0-9a-f]{40}\\.bpk|gc/[0-9a-f]{40}\\.bpk|drop/[0-9a-f]{40}\\.bpk)$"},message:"must match pattern \""+"^(?:packs/[0-9a-f]{5}/[0-9a-f]{40}\\.bpk|snapshots/[0-9]{8}T[0-9]{6}Z-[0-9a-f]{40}\\.bpk|moved/[0-9a-f]{40}-[0-9a-f]{40}\\.bpk|index/[0-9a-f]{40}\\.bpk|gc/[0-9a-f]{40}\\.bpk|drop/[0-9a-f]{40}\\.bpk)$"+"\""}];
 return false;
 }
@@ -6679,16 +6732,16 @@ return errors === 0;
 }
 
 export const config = validate83;
-const schema217 = {"$schema":"https://json-schema.org/draft/2020-12/schema","$id":"backpack:v1/config","type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"$schema":{"type":"string"},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"accessKey":{"$ref":"#/$defs/file"},"s3":{"$ref":"#/$defs/s3"},"compression":{"$ref":"#/$defs/compression"},"sets":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{},"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$":{"$ref":"#/$defs/set"}}},"limits":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"threads":{"type":"integer","minimum":1,"maximum":256},"memory":{"$ref":"#/$defs/bytes"},"readRate":{"$ref":"#/$defs/bytes"},"writeRate":{"$ref":"#/$defs/bytes"},"connections":{"type":"integer","minimum":1,"maximum":64},"timeout":{"type":"integer","minimum":1,"maximum":3600}}},"retention":{"type":"object"},"hooks":{"type":"object"}},"$defs":{"location":{"type":"string","minLength":1,"maxLength":4096},"file":{"type":"string","minLength":1,"maxLength":4096},"s3":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"endpoint":{"type":"string","maxLength":1024,"pattern":"^https?://[^/@?#]+/?$"},"region":{"type":"string","pattern":"^[A-Za-z0-9-]{1,64}$"},"addressing":{"enum":["path","virtual"]},"storageClass":{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"},"encryption":{"type":"object","additionalProperties":false,"required":["algorithm"],"properties":{"algorithm":{"enum":["AES256","aws:kms"]},"kmsKeyId":{"type":"string","minLength":1,"maxLength":2048}}},"retention":{"type":"object","additionalProperties":false,"required":["mode","days"],"properties":{"mode":{"enum":["GOVERNANCE","COMPLIANCE"]},"days":{"type":"integer","minimum":1,"maximum":36500}}}}},"compression":{"enum":["lz4","none"]},"bytes":{"if":{"type":"string"},"then":{"type":"string","pattern":"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},"else":{"type":"integer","minimum":1,"maximum":9007199254740991}},"set":{"type":"object","additionalProperties":false,"required":["paths"],"patternProperties":{"^//":{}},"properties":{"paths":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"exclude":{"type":"array","maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"tags":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":1024}},"host":{"type":"string","minLength":1,"maxLength":1024},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"compression":{"$ref":"#/$defs/compression"}}}}};
-const schema221 = {"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"endpoint":{"type":"string","maxLength":1024,"pattern":"^https?://[^/@?#]+/?$"},"region":{"type":"string","pattern":"^[A-Za-z0-9-]{1,64}$"},"addressing":{"enum":["path","virtual"]},"storageClass":{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"},"encryption":{"type":"object","additionalProperties":false,"required":["algorithm"],"properties":{"algorithm":{"enum":["AES256","aws:kms"]},"kmsKeyId":{"type":"string","minLength":1,"maxLength":2048}}},"retention":{"type":"object","additionalProperties":false,"required":["mode","days"],"properties":{"mode":{"enum":["GOVERNANCE","COMPLIANCE"]},"days":{"type":"integer","minimum":1,"maximum":36500}}}}};
-const schema222 = {"enum":["lz4","none"]};
-const func85 = Object.prototype.hasOwnProperty;
-const pattern95 = new RegExp("^//", "u");
-const pattern97 = new RegExp("^https?://[^/@?#]+/?$", "u");
-const pattern98 = new RegExp("^[A-Za-z0-9-]{1,64}$", "u");
-const pattern99 = new RegExp("^[A-Za-z0-9_.-]{1,64}$", "u");
-const pattern101 = new RegExp("^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", "u");
-const pattern106 = new RegExp("^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$", "u");
+const schema218 = {"$schema":"https://json-schema.org/draft/2020-12/schema","$id":"backpack:v1/config","type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"$schema":{"type":"string"},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"accessKey":{"$ref":"#/$defs/file"},"s3":{"$ref":"#/$defs/s3"},"compression":{"$ref":"#/$defs/compression"},"sets":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{},"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$":{"$ref":"#/$defs/set"}}},"limits":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"threads":{"type":"integer","minimum":1,"maximum":256},"memory":{"$ref":"#/$defs/bytes"},"readRate":{"$ref":"#/$defs/bytes"},"writeRate":{"$ref":"#/$defs/bytes"},"connections":{"type":"integer","minimum":1,"maximum":64},"timeout":{"type":"integer","minimum":1,"maximum":3600}}},"retention":{"type":"object"},"hooks":{"type":"object"}},"$defs":{"location":{"type":"string","minLength":1,"maxLength":4096},"file":{"type":"string","minLength":1,"maxLength":4096},"s3":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"endpoint":{"type":"string","maxLength":1024,"pattern":"^https?://[^/@?#]+/?$"},"region":{"type":"string","pattern":"^[A-Za-z0-9-]{1,64}$"},"addressing":{"enum":["path","virtual"]},"storageClass":{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"},"encryption":{"type":"object","additionalProperties":false,"required":["algorithm"],"properties":{"algorithm":{"enum":["AES256","aws:kms"]},"kmsKeyId":{"type":"string","minLength":1,"maxLength":2048}}},"retention":{"type":"object","additionalProperties":false,"required":["mode","days"],"properties":{"mode":{"enum":["GOVERNANCE","COMPLIANCE"]},"days":{"type":"integer","minimum":1,"maximum":36500}}}}},"compression":{"enum":["lz4","none"]},"bytes":{"if":{"type":"string"},"then":{"type":"string","pattern":"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},"else":{"type":"integer","minimum":1,"maximum":9007199254740991}},"set":{"type":"object","additionalProperties":false,"required":["paths"],"patternProperties":{"^//":{}},"properties":{"paths":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"exclude":{"type":"array","maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"tags":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":1024}},"host":{"type":"string","minLength":1,"maxLength":1024},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"compression":{"$ref":"#/$defs/compression"}}}}};
+const schema222 = {"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"endpoint":{"type":"string","maxLength":1024,"pattern":"^https?://[^/@?#]+/?$"},"region":{"type":"string","pattern":"^[A-Za-z0-9-]{1,64}$"},"addressing":{"enum":["path","virtual"]},"storageClass":{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"},"encryption":{"type":"object","additionalProperties":false,"required":["algorithm"],"properties":{"algorithm":{"enum":["AES256","aws:kms"]},"kmsKeyId":{"type":"string","minLength":1,"maxLength":2048}}},"retention":{"type":"object","additionalProperties":false,"required":["mode","days"],"properties":{"mode":{"enum":["GOVERNANCE","COMPLIANCE"]},"days":{"type":"integer","minimum":1,"maximum":36500}}}}};
+const schema223 = {"enum":["lz4","none"]};
+const func86 = Object.prototype.hasOwnProperty;
+const pattern96 = new RegExp("^//", "u");
+const pattern98 = new RegExp("^https?://[^/@?#]+/?$", "u");
+const pattern99 = new RegExp("^[A-Za-z0-9-]{1,64}$", "u");
+const pattern100 = new RegExp("^[A-Za-z0-9_.-]{1,64}$", "u");
+const pattern102 = new RegExp("^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", "u");
+const pattern107 = new RegExp("^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$", "u");
 
 function validate84(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -6703,7 +6756,7 @@ return false;
 else {
 const _errs1 = errors;
 for(const key0 in data){
-if(!((((((((key0 === "paths") || (key0 === "exclude")) || (key0 === "tags")) || (key0 === "host")) || (key0 === "repository")) || (key0 === "key")) || (key0 === "compression")) || (pattern95.test(key0)))){
+if(!((((((((key0 === "paths") || (key0 === "exclude")) || (key0 === "tags")) || (key0 === "host")) || (key0 === "repository")) || (key0 === "key")) || (key0 === "compression")) || (pattern96.test(key0)))){
 validate84.errors = [{instancePath,keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"}];
 return false;
 break;
@@ -6956,7 +7009,7 @@ if(data.compression !== undefined){
 let data9 = data.compression;
 const _errs22 = errors;
 if(!((data9 === "lz4") || (data9 === "none"))){
-validate84.errors = [{instancePath:instancePath+"/compression",keyword:"enum",params:{allowedValues: schema222.enum},message:"must be equal to one of the allowed values"}];
+validate84.errors = [{instancePath:instancePath+"/compression",keyword:"enum",params:{allowedValues: schema223.enum},message:"must be equal to one of the allowed values"}];
 return false;
 }
 var valid0 = _errs22 === errors;
@@ -6991,7 +7044,7 @@ if(errors === 0){
 if(data && typeof data == "object" && !Array.isArray(data)){
 const _errs1 = errors;
 for(const key0 in data){
-if(!((func85.call(schema217.properties, key0)) || (pattern95.test(key0)))){
+if(!((func86.call(schema218.properties, key0)) || (pattern96.test(key0)))){
 validate83.errors = [{instancePath,keyword:"additionalProperties",params:{additionalProperty: key0},message:"must NOT have additional properties"}];
 return false;
 break;
@@ -7102,7 +7155,7 @@ if(errors === _errs14){
 if(data4 && typeof data4 == "object" && !Array.isArray(data4)){
 const _errs16 = errors;
 for(const key1 in data4){
-if(!(((((((key1 === "endpoint") || (key1 === "region")) || (key1 === "addressing")) || (key1 === "storageClass")) || (key1 === "encryption")) || (key1 === "retention")) || (pattern95.test(key1)))){
+if(!(((((((key1 === "endpoint") || (key1 === "region")) || (key1 === "addressing")) || (key1 === "storageClass")) || (key1 === "encryption")) || (key1 === "retention")) || (pattern96.test(key1)))){
 validate83.errors = [{instancePath:instancePath+"/s3",keyword:"additionalProperties",params:{additionalProperty: key1},message:"must NOT have additional properties"}];
 return false;
 break;
@@ -7119,7 +7172,7 @@ validate83.errors = [{instancePath:instancePath+"/s3/endpoint",keyword:"maxLengt
 return false;
 }
 else {
-if(!pattern97.test(data5)){
+if(!pattern98.test(data5)){
 validate83.errors = [{instancePath:instancePath+"/s3/endpoint",keyword:"pattern",params:{pattern: "^https?://[^/@?#]+/?$"},message:"must match pattern \""+"^https?://[^/@?#]+/?$"+"\""}];
 return false;
 }
@@ -7141,7 +7194,7 @@ let data6 = data4.region;
 const _errs19 = errors;
 if(errors === _errs19){
 if(typeof data6 === "string"){
-if(!pattern98.test(data6)){
+if(!pattern99.test(data6)){
 validate83.errors = [{instancePath:instancePath+"/s3/region",keyword:"pattern",params:{pattern: "^[A-Za-z0-9-]{1,64}$"},message:"must match pattern \""+"^[A-Za-z0-9-]{1,64}$"+"\""}];
 return false;
 }
@@ -7161,7 +7214,7 @@ if(data4.addressing !== undefined){
 let data7 = data4.addressing;
 const _errs21 = errors;
 if(!((data7 === "path") || (data7 === "virtual"))){
-validate83.errors = [{instancePath:instancePath+"/s3/addressing",keyword:"enum",params:{allowedValues: schema221.properties.addressing.enum},message:"must be equal to one of the allowed values"}];
+validate83.errors = [{instancePath:instancePath+"/s3/addressing",keyword:"enum",params:{allowedValues: schema222.properties.addressing.enum},message:"must be equal to one of the allowed values"}];
 return false;
 }
 var valid5 = _errs21 === errors;
@@ -7175,7 +7228,7 @@ let data8 = data4.storageClass;
 const _errs22 = errors;
 if(errors === _errs22){
 if(typeof data8 === "string"){
-if(!pattern99.test(data8)){
+if(!pattern100.test(data8)){
 validate83.errors = [{instancePath:instancePath+"/s3/storageClass",keyword:"pattern",params:{pattern: "^[A-Za-z0-9_.-]{1,64}$"},message:"must match pattern \""+"^[A-Za-z0-9_.-]{1,64}$"+"\""}];
 return false;
 }
@@ -7215,7 +7268,7 @@ if(data9.algorithm !== undefined){
 let data10 = data9.algorithm;
 const _errs27 = errors;
 if(!((data10 === "AES256") || (data10 === "aws:kms"))){
-validate83.errors = [{instancePath:instancePath+"/s3/encryption/algorithm",keyword:"enum",params:{allowedValues: schema221.properties.encryption.properties.algorithm.enum},message:"must be equal to one of the allowed values"}];
+validate83.errors = [{instancePath:instancePath+"/s3/encryption/algorithm",keyword:"enum",params:{allowedValues: schema222.properties.encryption.properties.algorithm.enum},message:"must be equal to one of the allowed values"}];
 return false;
 }
 var valid6 = _errs27 === errors;
@@ -7289,7 +7342,7 @@ if(data12.mode !== undefined){
 let data13 = data12.mode;
 const _errs33 = errors;
 if(!((data13 === "GOVERNANCE") || (data13 === "COMPLIANCE"))){
-validate83.errors = [{instancePath:instancePath+"/s3/retention/mode",keyword:"enum",params:{allowedValues: schema221.properties.retention.properties.mode.enum},message:"must be equal to one of the allowed values"}];
+validate83.errors = [{instancePath:instancePath+"/s3/retention/mode",keyword:"enum",params:{allowedValues: schema222.properties.retention.properties.mode.enum},message:"must be equal to one of the allowed values"}];
 return false;
 }
 var valid7 = _errs33 === errors;
@@ -7360,7 +7413,7 @@ if(data.compression !== undefined){
 let data15 = data.compression;
 const _errs36 = errors;
 if(!((data15 === "lz4") || (data15 === "none"))){
-validate83.errors = [{instancePath:instancePath+"/compression",keyword:"enum",params:{allowedValues: schema222.enum},message:"must be equal to one of the allowed values"}];
+validate83.errors = [{instancePath:instancePath+"/compression",keyword:"enum",params:{allowedValues: schema223.enum},message:"must be equal to one of the allowed values"}];
 return false;
 }
 var valid0 = _errs36 === errors;
@@ -7376,7 +7429,7 @@ if(errors === _errs38){
 if(data16 && typeof data16 == "object" && !Array.isArray(data16)){
 const _errs40 = errors;
 for(const key4 in data16){
-if(!((pattern95.test(key4)) || (pattern101.test(key4)))){
+if(!((pattern96.test(key4)) || (pattern102.test(key4)))){
 validate83.errors = [{instancePath:instancePath+"/sets",keyword:"additionalProperties",params:{additionalProperty: key4},message:"must NOT have additional properties"}];
 return false;
 break;
@@ -7387,7 +7440,7 @@ var valid9 = true;
 if(valid9){
 var valid9 = true;
 for(const key6 in data16){
-if(pattern101.test(key6)){
+if(pattern102.test(key6)){
 const _errs41 = errors;
 if(!(validate84(data16[key6], {instancePath:instancePath+"/sets/" + key6.replace(/~/g, "~0").replace(/\//g, "~1"),parentData:data16,parentDataProperty:key6,rootData,dynamicAnchors}))){
 vErrors = vErrors === null ? validate84.errors : vErrors.concat(validate84.errors);
@@ -7420,7 +7473,7 @@ if(errors === _errs42){
 if(data18 && typeof data18 == "object" && !Array.isArray(data18)){
 const _errs44 = errors;
 for(const key7 in data18){
-if(!(((((((key7 === "threads") || (key7 === "memory")) || (key7 === "readRate")) || (key7 === "writeRate")) || (key7 === "connections")) || (key7 === "timeout")) || (pattern95.test(key7)))){
+if(!(((((((key7 === "threads") || (key7 === "memory")) || (key7 === "readRate")) || (key7 === "writeRate")) || (key7 === "connections")) || (key7 === "timeout")) || (pattern96.test(key7)))){
 validate83.errors = [{instancePath:instancePath+"/limits",keyword:"additionalProperties",params:{additionalProperty: key7},message:"must NOT have additional properties"}];
 return false;
 break;
@@ -7485,7 +7538,7 @@ if(_valid0){
 const _errs52 = errors;
 if(errors === _errs52){
 if(typeof data20 === "string"){
-if(!pattern106.test(data20)){
+if(!pattern107.test(data20)){
 validate83.errors = [{instancePath:instancePath+"/limits/memory",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
 return false;
 }
@@ -7572,7 +7625,7 @@ if(_valid1){
 const _errs61 = errors;
 if(errors === _errs61){
 if(typeof data21 === "string"){
-if(!pattern106.test(data21)){
+if(!pattern107.test(data21)){
 validate83.errors = [{instancePath:instancePath+"/limits/readRate",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
 return false;
 }
@@ -7659,7 +7712,7 @@ if(_valid2){
 const _errs70 = errors;
 if(errors === _errs70){
 if(typeof data22 === "string"){
-if(!pattern106.test(data22)){
+if(!pattern107.test(data22)){
 validate83.errors = [{instancePath:instancePath+"/limits/writeRate",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
 return false;
 }
