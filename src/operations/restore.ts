@@ -258,8 +258,10 @@ class RestoreTask {
     const all = entriesOf(reader, snapshot, path, onPageError);
     for await (const entry of select === undefined ? all : selected(all, select)) {
       signal?.throwIfAborted();
-      found ||= isBelow(entry.path, path);
-      yield entry;
+      const isWanted = isBelow(entry.path, path);
+      found ||= isWanted;
+      // A folder above the wanted path only leads there: what else is in it is nobody's business.
+      yield isWanted ? entry : { ...entry, json: { ...entry.json, an: 1 } };
     }
     if (!found && select === undefined) throw noPath(path, this.#info);
   }

@@ -2,7 +2,16 @@
  * The main thread's part of a restore: makes folders, links and the like in the order of the snapshot, gives files to
  * the workers, and sets what can only be set at the end. Memory: the folders and hard links of the snapshot.
  */
-import { closeSync, constants, linkSync, openSync, readlinkSync, symlinkSync, unlinkSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  linkSync,
+  lstatSync,
+  openSync,
+  readlinkSync,
+  symlinkSync,
+  unlinkSync,
+} from 'node:fs';
 import { type ByteString, byteStringToText, fromByteString } from '../base/bytes.ts';
 import { BackpackError, isBackpackError } from '../base/errors.ts';
 import type { PackFinder } from '../container/pack-finder.ts';
@@ -19,7 +28,7 @@ import {
   setMetadata,
   setNodeMetadata,
 } from '../target/metadata.ts';
-import { makeNode } from '../target/special.ts';
+import { isNode, makeNode } from '../target/special.ts';
 import { removeFile } from '../target/write-file.ts';
 import { partBytes } from './restore-content.ts';
 import type {
@@ -233,10 +242,16 @@ export class RestoreRun {
     const policy = this.#o.rules.metadata;
     try {
       if (type !== 'l') {
-        this.#place(path, type, (at) => {
+        const makeIt = (at: string | Buffer): string[] => {
           makeNode(at, type, json.rd, policy);
           return setNodeMetadata(at, metadata, policy);
-        });
+        };
+        const isThereAlready = (at: string | Buffer): boolean => {
+          if (!isNode(lstatSync(at, { bigint: true }), type, json.rd)) return false;
+          if (!this.#o.rules.dryRun) this.#lost(path, setNodeMetadata(at, metadata, policy));
+          return true;
+        };
+        this.#place(path, type, makeIt, isThereAlready);
         return;
       }
       const target = fromByteString(nameFromJson(json.l as string));
@@ -311,7 +326,7 @@ export class RestoreRun {
     path: ByteString,
     type: string,
     make: (at: string | Buffer, path: ByteString) => string[],
-    isSame: (at: string | Buffer) => boolean = () => false,
+    isSame: (at: string | Buffer) => boolean,
   ): void {
     const { jail, rules, onEntry } = this.#o;
     if (rules.dryRun) {

@@ -198,12 +198,14 @@ describe('--delete', () => {
     expect(readdirSync(join(target, 'top'))).toEqual(['extra']);
   });
 
-  it('makes room for what was in the way', async () => {
+  it('of one path leaves alone what is beside it', async () => {
     const target = temporaryFolder();
     mkdirSync(join(target, 'top/sub'), { recursive: true });
     writeFileSync(join(target, 'top/sub/x'), '');
+    writeFileSync(join(target, 'top/beside'), 'in a folder that only leads to what is restored');
     const done = await restoreTo(repository, { target, path: 'top/sub', confirmDelete: async () => true });
     expect(done.deleted).toBe(1);
+    expect(readdirSync(join(target, 'top')).sort()).toEqual(['beside', 'sub']);
     expect(readdirSync(join(target, 'top/sub'))).toEqual(['b']);
   });
 
