@@ -6,6 +6,7 @@ import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { type ByteString, byteStringToText, utf8ToByteString } from '../base/bytes.ts';
 import { BackpackError, toBackpackError } from '../base/errors.ts';
+import { threadsWithin } from '../base/open-files.ts';
 import { PackFinder } from '../container/pack-finder.ts';
 import type { Entry } from '../format/entry-stream.ts';
 import { shortId } from '../format/names.ts';
@@ -132,7 +133,7 @@ export async function restore(
   const info = findSnapshot(list, options.snapshot);
   const task = new RestoreTask(repository, info, options, emit);
   // The newest snapshot may be one of those that cannot be read: never restore an older one without a word.
-  if (options.snapshot.startsWith('latest')) {
+  if (/^(?:latest|@)/.test(options.snapshot)) {
     for (const { name, error } of list.unreadable) task.problem('', error.with({ object: name }));
   }
   const target = await task.run();
@@ -326,7 +327,7 @@ class RestoreTask {
       target: utf8ToByteString(target),
       rules,
     };
-    const threads = this.#o.threads ?? availableParallelism();
+    const threads = threadsWithin(this.#o.threads ?? availableParallelism());
     return Array.from({ length: Math.max(1, threads) }, () =>
       threads > 0
         ? threadPort(new URL('../pipeline/restore-thread.js', import.meta.url), options, spec.environment)

@@ -38,7 +38,7 @@ export class RangeChain {
   /** Waits until all ranges before `range` have had their turn. @returns false when another worker failed */
   async turn(range: number): Promise<boolean> {
     for (;;) {
-      if (Atomics.load(this.#words, failedWord) !== 0) return false;
+      if (this.failed) return false;
       const current = Atomics.load(this.#words, turnWord);
       if (current === range) return true;
       const wait = Atomics.waitAsync(this.#words, turnWord, current, 1000);
@@ -56,6 +56,11 @@ export class RangeChain {
     this.#doubles[startDouble] = start;
     Atomics.store(this.#words, turnWord, range + 1);
     Atomics.notify(this.#words, turnWord);
+  }
+
+  /** Whether this file was given up. */
+  get failed(): boolean {
+    return Atomics.load(this.#words, failedWord) !== 0;
   }
 
   /** Tells all workers to stop with this file. */

@@ -16,9 +16,6 @@ const batchBytes: number = 2 * MiB;
 /** and one of this much ends at once: many names may share one record. */
 const batchFilesMax = 1024;
 const batchBytesMax: number = 2 * partBytes;
-/** Parts of holes and zeros: at least this long, and at most so many in one extent. */
-const zerosBytes: number = 4096 * MiB;
-const zerosParts = 65_536;
 /** What a file costs besides its bytes. */
 const fileBytes: number = 4 * KiB;
 
@@ -82,10 +79,7 @@ export async function partsOf(
   for (const extent of extents) {
     if (extent.pack === hole || extent.pack === zeros) {
       close();
-      // Zeros are hashed, too: in parts, so that a worker can be stopped between them.
-      const piece = Math.max(zerosBytes, Math.ceil(extent.length / zerosParts));
-      for (let at = 0; at < extent.length; at += piece)
-        parts.push([{ ...extent, length: Math.min(piece, extent.length - at) }]);
+      parts.push([extent]);
     } else if (extent.count === 1) {
       add(extent, false);
     } else {

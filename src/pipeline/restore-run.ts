@@ -2,21 +2,11 @@
  * The main thread's part of a restore: makes folders, links and the like in the order of the snapshot, gives files to
  * the workers, and sets what can only be set at the end. Memory: the folders and hard links of the snapshot.
  */
-import {
-  closeSync,
-  constants,
-  linkSync,
-  lstatSync,
-  openSync,
-  readlinkSync,
-  symlinkSync,
-  unlinkSync,
-} from 'node:fs';
-import { type ByteString, byteStringToText, fromByteString } from '../base/bytes.ts';
+import { closeSync, constants, linkSync, openSync, unlinkSync } from 'node:fs';
+import { type ByteString, byteStringToText } from '../base/bytes.ts';
 import { BackpackError, isBackpackError } from '../base/errors.ts';
 import type { PackFinder } from '../container/pack-finder.ts';
 import type { Entry } from '../format/entry-stream.ts';
-import { nameFromJson } from '../format/name-json.ts';
 import { isThere, partialName, replace, statAt } from '../target/existing.ts';
 import type { Jail } from '../target/jail.ts';
 import { isNameError, legalPath } from '../target/legal-name.ts';
@@ -28,7 +18,6 @@ import {
   setMetadata,
   setNodeMetadata,
 } from '../target/metadata.ts';
-import { isNode, makeNode } from '../target/special.ts';
 import { removeFile } from '../target/write-file.ts';
 import { partBytes } from './restore-content.ts';
 import type {
@@ -39,6 +28,7 @@ import type {
   RestoreRules,
 } from './restore-jobs.ts';
 import { restoreLarge } from './restore-large.ts';
+import { isSpecial, makeSpecial, metadataOf } from './restore-metadata.ts';
 import { Batch } from './restore-plan.ts';
 import type { WorkerPort } from './worker-port.ts';
 
@@ -100,7 +90,7 @@ export class RestoreRun {
     const { json, type } = entry;
     if (this.#failure !== undefined) throw this.#failure;
     const path = this.#pathOf(entry.path);
-    const metadata = metadataOf(entry);
+    const metadata = metadataOf(entry.json);
     if (type === 'd') return this.#folder(entry.path, path, metadata, json.an === 1);
     if (json.hl !== undefined) {
       const first = this.#firstNames.get(json.hl);
@@ -145,7 +135,7 @@ export class RestoreRun {
       if (this.#missing.has(own)) continue;
       const path = this.#placed.get(own) ?? own;
       const { s: sizeBytes = 0, x = '' } = entry.json;
-      files.push({ path, sizeBytes, x, extents: [], metadata: metadataOf(entry) });
+      files.push({ path, sizeBytes, x, extents: [], metadata: metadataOf(entry.json) });
       if (files.length < verifyFiles && sizeBytes < partBytes) continue;
       await this.#verify(files);
       files = [];
@@ -238,31 +228,14 @@ export class RestoreRun {
   }
 
   #special(entry: Entry, path: ByteString, metadata: Metadata): void {
-    const { type, json } = entry;
+    const { type } = entry;
     const policy = this.#o.rules.metadata;
     try {
-      if (type !== 'l') {
-        const makeIt = (at: string | Buffer): string[] => {
-          makeNode(at, type, json.rd, policy);
-          return setNodeMetadata(at, metadata, policy);
-        };
-        const isThereAlready = (at: string | Buffer): boolean => {
-          if (!isNode(lstatSync(at, { bigint: true }), type, json.rd)) return false;
-          if (!this.#o.rules.dryRun) this.#lost(path, setNodeMetadata(at, metadata, policy));
-          return true;
-        };
-        this.#place(path, type, makeIt, isThereAlready);
-        return;
-      }
-      const target = fromByteString(nameFromJson(json.l as string));
-      const make = (at: string | Buffer): string[] => {
-        symlinkSync(target, at);
-        return setLinkMetadata(at, metadata, policy);
-      };
+      const make = (at: string | Buffer): string[] => makeSpecial(at, entry, metadata, policy);
       const isSame = (at: string | Buffer): boolean => {
-        if (!statAt(this.#o.jail, path)?.isSymbolicLink()) return false;
-        if (!readlinkSync(at, { encoding: 'buffer' }).equals(target)) return false;
-        if (!this.#o.rules.dryRun) this.#lost(path, setLinkMetadata(at, metadata, policy));
+        if (!isSpecial(at, entry)) return false;
+        if (!this.#o.rules.dryRun)
+          this.#lost(path, (type === 'l' ? setLinkMetadata : setNodeMetadata)(at, metadata, policy));
         return true;
       };
       this.#place(path, type, make, isSame);
@@ -442,20 +415,6 @@ export class RestoreRun {
     this.#wake = undefined;
     if (this.#failure !== undefined) throw this.#failure;
   }
-}
-
-function metadataOf({ json }: Entry): Metadata {
-  return {
-    mode: json.o ?? '0600',
-    mtime: json.m ?? '0.000000000',
-    atime: json.a,
-    uid: json.u,
-    gid: json.g,
-    user: json.un,
-    group: json.gn,
-    xattrs: json.xa?.map(([name, value]) => [nameFromJson(name), value] as const),
-    flags: json.fl,
-  };
 }
 
 /** Whether something that is no folder stands at a path. */

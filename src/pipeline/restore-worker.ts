@@ -43,6 +43,8 @@ export interface RestoreWorkerOptions {
 }
 
 const { O_WRONLY, O_NOFOLLOW } = constants;
+/** Zeros that are hashed at a time: about a tenth of a second. */
+const zerosPiece: number = 512 * MiB;
 /** With `--sparse`, zeros become holes in pieces of this size. */
 const sparseBytes: number = 64 * KiB;
 
@@ -278,14 +280,15 @@ export class RestoreWorker {
     const bytes = kernel.hashStateBytes;
     if (part === 0) kernel.hashInit(this.#state);
     else kernel.bytes.set(chain.state.subarray(0, bytes), this.#state);
-    if (empty) kernel.hashZeros(this.#state, length);
-    else kernel.hashUpdate(this.#state, address, length);
+    if (empty) {
+      if (!(await this.#hashZeros(chain, length))) return 'failed';
+    } else kernel.hashUpdate(this.#state, address, length);
     chain.state.set(kernel.bytes.subarray(this.#state, this.#state + bytes));
     const x = part === task.parts.length - 1 ? kernel.hashHex(this.#state) : undefined;
     chain.pass(part, 0);
     if (empty) {
-      if (first!.pack === zeros && !this.#rules.sparse) this.#writeZeros(fd, start, length);
-      return x;
+      const isWritten = first!.pack === zeros && !this.#rules.sparse;
+      return isWritten && !(await this.#writeZeros(chain, fd, start, length)) ? 'failed' : x;
     }
     const content = kernel.bytes.subarray(address, address + length);
     if (this.#rules.sparse) writeSparse(fd, content, start, this.#stretches(extents, address));
@@ -293,14 +296,32 @@ export class RestoreWorker {
     return x;
   }
 
+  /** A hole may be as long as a file can be: it is hashed in pieces. @returns false when the file was given up */
+  async #hashZeros(chain: RangeChain, length: number): Promise<boolean> {
+    for (let done = 0; done < length; done += zerosPiece) {
+      if (chain.failed) return false;
+      this.#codec.kernel.hashZeros(this.#state, Math.min(zerosPiece, length - done));
+      await nextTurn();
+    }
+    return true;
+  }
+
   /** Zeros that were allocated in the source are written; holes stay holes, because the file was made long enough. */
-  #writeZeros(fd: number, start: number, length: number): void {
+  async #writeZeros(chain: RangeChain, fd: number, start: number, length: number): Promise<boolean> {
     for (let done = 0; done < length; ) {
+      if (done % (64 * MiB) === 0) await nextTurn();
+      if (chain.failed) return false;
       const piece = this.#zeros.subarray(0, Math.min(this.#zeros.byteLength, length - done));
       writeAll(fd, piece, start + done);
       done += piece.byteLength;
     }
+    return true;
   }
+}
+
+/** Lets what happened meanwhile (a signal) be seen. */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 function startsOf(parts: readonly (readonly Extent[])[]): number[] {

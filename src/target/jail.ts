@@ -2,28 +2,54 @@
  * Paths below the target of a restore. No path is ever opened through a symbolic link: each folder is opened from the
  * handle of its parent, and names are used relative to that handle (/proc/self/fd/N/name), so that a folder swapped
  * for a link during the run leads nowhere. Where the system has no /proc, each parent is looked at before use.
+ * Folders may be nested as deep as a path can be long: nothing here recurses, and going up again costs one step per
+ * level.
  */
-import { closeSync, constants, existsSync, lstatSync, mkdirSync, openSync, readdirSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+} from 'node:fs';
 import { type ByteString, byteStringToText, toByteString, toFsPath } from '../base/bytes.ts';
 import { BackpackError } from '../base/errors.ts';
+import { isTooManyFiles, tooManyFiles } from '../base/open-files.ts';
 
 const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
 const openFolders = 64;
+const openFoldersMin = 2;
 const proc: boolean = existsSync('/proc/self/fd');
+
+/** A folder that was opened once. Its handle may be closed by now; what it was is still known. */
+interface Folder {
+  readonly path: ByteString;
+  readonly parent: Folder | undefined;
+  readonly device: bigint;
+  readonly inode: bigint;
+  /** -1: closed. */
+  handle: number;
+}
 
 /** See the file's comment. */
 export class Jail {
   readonly #root: ByteString;
-  /** Handles of folders by path, in order of use. */
-  readonly #handles = new Map<ByteString, number>();
-  #lastFolder: ByteString | undefined;
-  #lastHandle = -1;
-  #pinned: ByteString = '';
+  readonly #top: Folder;
+  /** Folders whose handles are open, but for the target itself, in order of use. */
+  readonly #open = new Map<ByteString, Folder>();
+  #last: Folder;
+  /** Stays open whatever else is needed. */
+  #pinned: Folder | undefined;
+  #openMax = openFolders;
 
   /** @param root absolute path of the target; it must exist */
   constructor(root: ByteString) {
     this.#root = root;
-    this.#handles.set('', openSync(toFsPath(root), O_RDONLY | O_DIRECTORY));
+    this.#top = folderOf(openSync(toFsPath(root), O_RDONLY | O_DIRECTORY), '', undefined);
+    this.#last = this.#top;
   }
 
   /**
@@ -32,53 +58,51 @@ export class Jail {
    */
   at(path: ByteString): string | Buffer {
     const slash = path.lastIndexOf('/');
-    const folder = folderOf(path);
+    const folder = slash < 0 ? '' : path.slice(0, slash);
     // Most files lie in the folder of the one before.
-    if (folder !== this.#lastFolder) {
-      this.#lastHandle = this.#open(folder);
-      this.#lastFolder = folder;
-    }
-    return toFsPath(
-      proc ? `/proc/self/fd/${this.#lastHandle}/${path.slice(slash + 1)}` : `${this.#root}/${path}`,
-    );
+    const last = this.#last;
+    const { handle } = last.path === folder && last.handle >= 0 ? last : this.#folder(folder);
+    return this.#below(handle, path);
   }
 
   /** Does something with two paths at once, in the way of {@link at}. */
   both<T>(a: ByteString, b: ByteString, act: (a: string | Buffer, b: string | Buffer) => T): T {
     const first = this.at(a);
     // The folders above `b` may be more than are kept open.
-    this.#pinned = folderOf(a);
+    this.#pinned = this.#last;
     try {
       return act(first, this.at(b));
     } finally {
-      this.#pinned = '';
+      this.#pinned = undefined;
     }
   }
 
   /** Whether there is an entry of exactly this name, byte for byte, whatever the filesystem takes for the same. */
   has(path: ByteString): boolean {
-    return this.names(folderOf(path)).includes(path.slice(path.lastIndexOf('/') + 1));
+    const slash = path.lastIndexOf('/');
+    return this.names(path.slice(0, Math.max(0, slash))).includes(path.slice(slash + 1));
   }
 
-  /** What file functions take for a folder of the target itself; '' is the target. */
+  /** What file functions take for a folder itself; '' is the target. */
   real(folder: ByteString): string | Buffer {
-    const handle = this.#open(folder);
+    const { handle } = this.#folder(folder);
     if (proc) return `/proc/self/fd/${handle}/.`;
     return toFsPath(folder === '' ? this.#root : `${this.#root}/${folder}`);
-  }
-
-  /** Lets go of a folder that is about to be removed. */
-  forget(folder: ByteString): void {
-    const handle = this.#handles.get(folder);
-    if (handle === undefined || folder === '') return;
-    closeSync(handle);
-    this.#handles.delete(folder);
-    if (this.#lastFolder === folder) this.#lastFolder = undefined;
   }
 
   /** Names of what is in a folder. */
   names(folder: ByteString): ByteString[] {
     return readdirSync(this.real(folder), { encoding: 'buffer' }).map(toByteString);
+  }
+
+  /** Lets go of a folder that is about to be removed, with nothing left in it. */
+  forget(path: ByteString): void {
+    const folder = this.#open.get(path);
+    if (folder === undefined) return;
+    closeSync(folder.handle);
+    folder.handle = -1;
+    this.#open.delete(path);
+    if (this.#last === folder) this.#last = this.#top;
   }
 
   /** Makes a folder. @returns whether it was made now; false when a folder was there */
@@ -90,73 +114,160 @@ export class Jail {
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
     }
-    this.#open(path);
+    this.#folder(path);
     return false;
   }
 
   /** A handle of a folder, to set its metadata through. */
   folder(path: ByteString): number {
-    return this.#open(path);
+    return this.#folder(path).handle;
   }
 
   /** Closes all handles. */
   close(): void {
-    for (const handle of this.#handles.values()) closeSync(handle);
-    this.#handles.clear();
-    this.#lastFolder = undefined;
+    for (const { handle } of this.#open.values()) closeSync(handle);
+    this.#open.clear();
+    if (this.#top.handle >= 0) closeSync(this.#top.handle);
+    this.#top.handle = -1;
   }
 
-  #open(path: ByteString): number {
-    const found = this.#handles.get(path);
+  #below(handle: number, path: ByteString): string | Buffer {
+    if (!proc) return toFsPath(`${this.#root}/${path}`);
+    return toFsPath(`/proc/self/fd/${handle}/${path.slice(path.lastIndexOf('/') + 1)}`);
+  }
+
+  #folder(path: ByteString): Folder {
+    const folder = this.#held(path) ?? this.#fromBelow(path) ?? this.#fromAbove(path);
+    this.#last = folder;
+    return folder;
+  }
+
+  /** A folder whose handle is open. */
+  #held(path: ByteString): Folder | undefined {
+    if (path === '') return this.#top;
+    const found = this.#open.get(path);
     if (found !== undefined) {
-      if (path !== '') {
-        this.#handles.delete(path);
-        this.#handles.set(path, found);
-      }
-      return found;
+      this.#open.delete(path);
+      this.#open.set(path, found);
     }
-    const real = this.at(path);
-    let handle: number;
+    return found;
+  }
+
+  /** Goes up from the folder used last, when that is nearer than going down from the target. */
+  #fromBelow(path: ByteString): Folder | undefined {
+    if (!proc || !this.#last.path.startsWith(`${path}/`)) return undefined;
+    const steps = slashes(this.#last.path.slice(path.length));
+    if (steps > slashes(path)) return undefined;
+    let folder = this.#last;
+    while (folder.path !== path) {
+      const { parent, handle } = folder;
+      if (parent === undefined || handle < 0) return undefined;
+      if (parent.handle < 0) {
+        const up = this.#handleOf(`/proc/self/fd/${handle}/..`, O_RDONLY | O_DIRECTORY);
+        const found = fstatSync(up, { bigint: true });
+        // It must be the folder that was come through before: this one may have been moved elsewhere meanwhile.
+        if (found.dev !== parent.device || found.ino !== parent.inode) {
+          closeSync(up);
+          return undefined;
+        }
+        parent.handle = up;
+        this.#keep(parent);
+      }
+      folder = parent;
+    }
+    return folder;
+  }
+
+  /** Goes down from the nearest folder above whose handle is open. */
+  #fromAbove(path: ByteString): Folder {
+    let slash = path.lastIndexOf('/');
+    let folder: Folder | undefined;
+    while (slash >= 0) {
+      folder = this.#held(path.slice(0, slash));
+      if (folder !== undefined) break;
+      slash = path.lastIndexOf('/', slash - 1);
+    }
+    folder ??= this.#top;
+    while (folder.path.length < path.length) {
+      const next = path.indexOf('/', folder === this.#top ? 0 : folder.path.length + 1);
+      folder = this.#child(folder, next < 0 ? path : path.slice(0, next));
+    }
+    return folder;
+  }
+
+  #child(parent: Folder, path: ByteString): Folder {
+    let handle = -1;
     try {
+      const real = this.#below(parent.handle, path);
       if (!proc && !lstatSync(real).isDirectory())
         throw Object.assign(new Error('not a folder'), { code: 'ELOOP' });
-      handle = openSync(real, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+      handle = this.#handleOf(real, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+      if (!fstatSync(handle).isDirectory())
+        throw Object.assign(new Error('not a folder'), { code: 'ENOTDIR' });
     } catch (error) {
-      throw this.#refused(path, error);
+      if (handle >= 0) closeSync(handle);
+      throw refused(path, error);
     }
-    this.#handles.set(path, handle);
-    if (this.#handles.size > openFolders) this.#evict();
-    return handle;
+    const folder = folderOf(handle, path, parent);
+    this.#keep(folder);
+    return folder;
   }
 
-  /** Closes the handle that was not used for longest; the target's own and a pinned one stay. */
+  /** Opens a folder; where the process may not have more open files, with fewer kept open from now on. */
+  #handleOf(real: string | Buffer, flags: number): number {
+    for (;;) {
+      try {
+        return openSync(real, flags);
+      } catch (error) {
+        // The one used last is the parent of what is being opened, and stays.
+        if (!isTooManyFiles(error) || this.#open.size < 2) throw error;
+        this.#openMax = Math.max(openFoldersMin, this.#open.size >> 1);
+        do this.#evict();
+        while (this.#open.size > this.#openMax + (this.#pinned === undefined ? 0 : 1));
+      }
+    }
+  }
+
+  #keep(folder: Folder): void {
+    this.#open.set(folder.path, folder);
+    // One more than that, when one is pinned: with only two, the last one and its parent are needed.
+    while (this.#open.size > this.#openMax + (this.#pinned === undefined ? 0 : 1)) this.#evict();
+  }
+
+  /** Closes the handle that was not used for longest. */
   #evict(): void {
-    for (const [path, handle] of this.#handles) {
-      if (path === '' || path === this.#pinned) continue;
-      closeSync(handle);
-      this.#handles.delete(path);
-      if (this.#lastFolder === path) this.#lastFolder = undefined;
+    for (const folder of this.#open.values()) {
+      if (folder === this.#pinned) continue;
+      closeSync(folder.handle);
+      folder.handle = -1;
+      this.#open.delete(folder.path);
       return;
     }
   }
-
-  #refused(path: ByteString, cause: unknown): BackpackError {
-    const { code } = cause as NodeJS.ErrnoException;
-    const leaves = code === 'ELOOP' || code === 'ENOTDIR';
-    const what = leaves ? 'is a link or no folder; nothing is written through it' : 'cannot be opened';
-    return new BackpackError(
-      leaves ? 'BP_TARGET_ESCAPE' : 'BP_TARGET_WRITE',
-      `${byteStringToText(path)} ${what}`,
-      {
-        kind: 'target',
-        context: { path: byteStringToText(path) },
-        cause,
-        hint: 'restore into an empty folder',
-      },
-    );
-  }
 }
 
-function folderOf(path: ByteString): ByteString {
-  return path.slice(0, Math.max(0, path.lastIndexOf('/')));
+/** How many slashes a path has. */
+function slashes(path: ByteString): number {
+  let count = 0;
+  for (let at = path.indexOf('/'); at >= 0; at = path.indexOf('/', at + 1)) count += 1;
+  return count;
+}
+
+function folderOf(handle: number, path: ByteString, parent: Folder | undefined): Folder {
+  const { dev, ino } = fstatSync(handle, { bigint: true });
+  return { path, parent, device: dev, inode: ino, handle };
+}
+
+function refused(path: ByteString, cause: unknown): BackpackError {
+  const { code } = (cause ?? {}) as NodeJS.ErrnoException;
+  const leaves = code === 'ELOOP' || code === 'ENOTDIR';
+  const text = byteStringToText(path);
+  if (isTooManyFiles(cause)) return tooManyFiles(text, cause);
+  const what = leaves ? 'is a link or no folder; nothing is written through it' : 'cannot be opened';
+  return new BackpackError(leaves ? 'BP_TARGET_ESCAPE' : 'BP_TARGET_WRITE', `${text} ${what}`, {
+    kind: 'target',
+    context: { path: text },
+    cause,
+    hint: 'restore into an empty folder',
+  });
 }
