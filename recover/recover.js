@@ -34,6 +34,18 @@ const MAX_KEY_FILE = 64 * KiB;
 const BLOCK_OVERHEAD = 8; // clen is at most length + 8 per block + 32
 const maxClen = (length) => length + BLOCK_OVERHEAD * Math.ceil(length / (64 * KiB)) + 32;
 
+/** How many files may be open (ulimit -n): containers and folders share what is left to them. */
+const MAX_OPEN_FILES = (() => {
+  try {
+    return Number(/^Max open files +(\d+)/m.exec(fs.readFileSync('/proc/self/limits', 'latin1'))[1]);
+  } catch {
+    return 256;
+  }
+})();
+const openShare = (most) => Math.max(2, Math.min(most, Math.floor((MAX_OPEN_FILES - 26) / 3)));
+const MAX_OPEN_FOLDERS = openShare(100);
+const MAX_OPEN_CONTAINERS = openShare(64);
+
 const ZERO16 = '0'.repeat(16);
 const ZERO64 = '0'.repeat(64);
 const ZEROS = Buffer.alloc(256 * KiB);
@@ -1135,12 +1147,12 @@ class Repository {
     };
     if (folder !== 'packs') return read(folder).map((n) => `${folder}/${n}`);
     return read('packs').flatMap((d) =>
-      fs.statSync(path.join(this.dir, 'packs', d)).isDirectory()
+      fs.statSync(path.join(this.dir, 'packs', d), { throwIfNoEntry: false })?.isDirectory()
         ? read(`packs/${d}`).map((n) => `packs/${d}/${n}`)
         : [`packs/${d}`],
     );
   }
-  /** An open container; the 64 used last stay open. */
+  /** An open container; those used last stay open. */
   container(name) {
     let c = this.open.get(name);
     if (c) this.open.delete(name);
@@ -1153,7 +1165,7 @@ class Repository {
       }
     }
     this.open.set(name, c);
-    if (this.open.size > 64) {
+    if (this.open.size > MAX_OPEN_CONTAINERS) {
       const [oldest] = this.open.values();
       this.open.delete(oldest.name);
       oldest.close();
@@ -1772,15 +1784,35 @@ function latestOf(list) {
     .pop();
 }
 
+/** Seconds of the end of a time in UTC, such as 2026-11-01 or 2026-11-01T18:30: the beginning of the next one. */
+function endOfTime(text) {
+  const m = /^(\d{4})(?:-(\d\d)(?:-(\d\d)(?:[T ](\d\d)(?::(\d\d)(?::(\d\d))?)?)?)?)?Z?$/.exec(text);
+  const given = m ? m.slice(1).filter((x) => x !== undefined) : [];
+  const [Y = 0, M = 1, D = 1, h = 0, min = 0, s = 0] = given.map(Number);
+  const start = new Date(Date.UTC(Y, M - 1, D, h, min, s));
+  if (!m || start.getUTCDate() !== D || start.getUTCHours() !== h || start.getUTCMinutes() !== min)
+    throw new Fatal(
+      'E_USAGE',
+      2,
+      `not a time: @${text}`,
+      'times are UTC',
+      'write @2026-11-01 or @2026-11-01T18:30',
+    );
+  const plus = given.map((_, i) => (i === given.length - 1 ? 1 : 0));
+  const [a, b = 0, c = 0, d = 0, e = 0, f = 0] = plus;
+  return Date.UTC(Y + a, M - 1 + b, D + c, h + d, min + e, s + f) / 1000;
+}
+
 function selectSnapshot({ list, hidden }, wanted) {
   const next = 'node recover.js ... list';
-  if (wanted === 'latest') {
-    const s = latestOf(list);
+  if (wanted === 'latest' || wanted[0] === '@') {
+    const end = wanted[0] === '@' ? endOfTime(wanted.slice(1)) : Number.POSITIVE_INFINITY;
+    const s = latestOf(list.filter(({ root }) => secondsOf(root.time) < end));
     if (!s)
       throw new Fatal(
         'E_MISSING',
         1,
-        'there is no complete snapshot',
+        `there is no complete snapshot${wanted === 'latest' ? '' : ` up to ${wanted.slice(1)}`}`,
         list.length ? 'only partial ones are there; name one by its id' : 'no snapshot could be read',
         list.length ? next : 'node recover.js ... scan --to DIR rebuilds files from packs alone',
       );
@@ -1804,17 +1836,19 @@ function selectSnapshot({ list, hidden }, wanted) {
 // ---------------------------------------------------------------------------------------------------------
 const { O_RDONLY, O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW = 0, O_DIRECTORY = 0 } = fs.constants;
 const WINDOWS = process.platform === 'win32';
-const MAX_OPEN_FOLDERS = 100;
 const JOIN = Buffer.from('/');
 const withSuffix = (name, suffix) =>
   name.length + suffix.length <= 255
     ? Buffer.concat([name, Buffer.from(suffix)])
     : Buffer.from(`${xxh64(name)}${suffix}`);
 
-/** A name made safe for a terminal: control characters and bytes that are no UTF-8 as \xNN. */
+/**
+ * A name made safe for a terminal: control characters and bytes that are no UTF-8 as \xNN. Such text can be typed as
+ * the path of `ls` and `restore`; where a name really has it, its backslash is \x5c.
+ */
 function printable(bytes) {
   try {
-    const text = utf8.decode(bytes);
+    const text = utf8.decode(bytes).replace(/\\(?=x[0-9a-f]{2})/gi, '\\x5c');
     return text.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (c) =>
       c.charCodeAt(0) < 256
         ? `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`
@@ -1823,6 +1857,7 @@ function printable(bytes) {
   } catch {
     return Buffer.from(bytes)
       .toString('latin1')
+      .replace(/\\(?=x[0-9a-f]{2})/gi, '\\x5c')
       .replace(/[^ -~]/g, (c) => `\\x${c.charCodeAt(0).toString(16).padStart(2, '0')}`);
   }
 }
@@ -2681,7 +2716,8 @@ const HELP = `recover.js: reads a Backpack repository without the Backpack progr
   --passphrase-file FILE   the passphrase of a wrapped key
   --repo DIR               the repository; without it the folder above this script
   --json                   list and verify: one JSON object per line
-  SNAPSHOT                 latest (default), or the beginning of an id as list shows it
+  SNAPSHOT                 latest (default), @2026-11-01 (what was latest then; times are UTC),
+                           or the beginning of an id as list shows it
 
 Exit: 0 done, 1 failed, 2 wrong usage, 3 something could not be restored, 4 damage found,
       10 no repository, 12 wrong key or passphrase, 15 made by a newer version.
@@ -2760,9 +2796,14 @@ function parseArguments(argv) {
     throw usage('too many words');
   if ((verb === 'restore' || verb === 'scan') && !options.to) throw usage(`${verb} needs --to DIR`);
   if (!options.key) throw usage('--key FILE is needed');
-  const [snapshot, ...rest] = (what ?? 'latest').split(':');
-  const inside = rest.join(':').replace(/^\/+|\/+$/g, '');
-  return { ...options, verb, snapshot: snapshot || 'latest', path: inside ? Buffer.from(inside) : null };
+  const [, snapshot, rest] = /^(@[\d-]*(?:[T ]\d\d(?::\d\d){0,2})?Z?(?=:|$)|[^:]*):?(.*)$/s.exec(
+    what ?? 'latest',
+  );
+  const inside = Buffer.from(rest.replace(/^\/+|\/+$/g, ''))
+    .toString('latin1')
+    .replace(/\\x([0-9a-f]{2})/gi, (_, hex) => String.fromCharCode(Number.parseInt(hex, 16)));
+  const inSnapshot = inside ? Buffer.from(inside, 'latin1') : null;
+  return { ...options, verb, snapshot: snapshot || 'latest', path: inSnapshot };
 }
 
 /** Reads a key or passphrase file of at most 64 KiB. */

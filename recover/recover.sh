@@ -458,7 +458,9 @@ EOF
 # containers DIR KIND: writes the list T/need of a folder; names that do not fit are reported
 containers() {
   : >"$T/need"
-  for f in "$REPO/$1"/*.bpk; do [ ! -f "$f" ] || printf '%s\n' "${f##*/}"; done |
+  for f in "$REPO/$1"/*.bpk; do
+    if [ -f "$f" ]; then printf '%s\n' "${f##*/}"; elif [ -e "$f" ] || [ -h "$f" ]; then printf '%s is no file\n' "${f##*/}"; fi
+  done |
     awk -v d="$1" -v k="$2" -v out="$T/need" '
     function hexv(s, i,v){for(i=1;i<=length(s);i++)v=v*16+index("0123456789abcdef",substr(s,i,1))-1;return v}
     function stamp(id, t,z,e,y,doe,doy,mp,m,dd){t=int(hexv(substr(id,1,12))/1000);z=int(t/86400)+719468;e=int(z/146097);doe=z-e*146097
@@ -466,6 +468,7 @@ containers() {
       dd=doy-int((153*mp+2)/5)+1;m=mp<10?mp+3:mp-9;y+=e*400+(m<=2);t%=86400
       return sprintf("%04d%02d%02dT%02d%02d%02dZ-",y,m,dd,int(t/3600),int(t/60)%60,t%60)}
     {id=substr($0,length($0)-43,40); p=substr($0,1,length($0)-44)
+     if($0~/ is no file$/){gsub(/[^ -~]/,"?");print "damaged: E_TRUNC " d "/" $0;next}
      if(length($0)<44||id~/[^0-9a-f]/||p!=(k=="snap"?stamp(id):"")){gsub(/[^ -~]/,"?");print "damaged: E_NAME " d "/" $0;next}
      print d "/" $0,k,id >out}' >"$T/bad"
   if [ -s "$T/bad" ]; then cat "$T/bad" >&2; RC=4; fi
@@ -704,14 +707,14 @@ unesc() { case $1 in *\\*) N=$(printf '%b.' "$1"); N=${N%.} ;; *) N=$1 ;; esac; 
 # folder NAME: makes the folder below the current one; refuses when a link or a file is in the way
 SAFE=''
 folder() {
-  [ "$1" != "$SAFE" ] || return 0
-  rest=$1/ up=.
+  # what was found or made before needs no second look: folders may be nested thousands deep
+  case $1/ in "$SAFE"/) return 0 ;; "${SAFE:-/}"/*) rest=${1#"$SAFE"/}/ up=./$SAFE ;; *) rest=$1/ up=. ;; esac
   while [ -n "$rest" ]; do
     up=$up/${rest%%/*} rest=${rest#*/}
     [ ! -h "$up" ] || return 1
     [ -d "$up" ] || mkdir -- "$up" 2>/dev/null || { [ -d "$up" ] && [ ! -h "$up" ]; } || return 1
+    SAFE=${up#./}
   done
-  SAFE=$1
 }
 # free NAME: makes room for a file: its folder exists, nothing but a file or link of that name is there
 free() {
@@ -796,7 +799,7 @@ files() {
     timed "$T/b/special" >"$T/special"
     while IFS=$TAB read -r t name mode u g m a b; do
       unesc "$name"
-      if [ "$t" = s ]; then continue; fi
+      if [ "$t" = s ]; then say "left out (socket): $name"; worse 3; continue; fi
       if free "$N" && rm -f -- "./$N" && case $t in p) mkfifo "./$N" ;; *) [ -n "$ROOT" ] && mknod "./$N" "$t" "$a" "$b" ;; esac 2>/dev/null; then
         attrs "$mode" "$u" "$g" "$m" "$N"
       else say "left out (device or pipe): $name"; worse 3; fi

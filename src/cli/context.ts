@@ -28,7 +28,11 @@ export interface CommonOptions {
   readonly config?: string;
   readonly s3Endpoint?: string;
   readonly accessKey?: string;
+  readonly tls?: string;
+  readonly tlsFingerprint?: string;
   readonly connections?: string;
+  readonly limitUpload?: string;
+  readonly limitDownload?: string;
   readonly timeout?: string;
   readonly json?: boolean;
   readonly quiet?: boolean;

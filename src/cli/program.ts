@@ -2,6 +2,7 @@
 import { Command, Option } from 'commander';
 import { BackpackError } from '../base/errors.ts';
 import type { CommonOptions, Context } from './context.ts';
+import { addServe } from './serve-program.ts';
 
 /** Gets the exit code of the command that ran. */
 export type SetExitCode = (code: number) => void;
@@ -17,8 +18,12 @@ function common(command: Command): Command {
     .option('-v, --verbose', 'name every problem, however many there are')
     .addOption(elsewhere('--s3-endpoint <url>'))
     .addOption(elsewhere('--access-key <file>'))
+    .addOption(elsewhere('--tls <file>'))
+    .addOption(elsewhere('--tls-fingerprint <sha256>'))
     .addOption(elsewhere('--connections <n>'))
-    .addOption(elsewhere('--timeout <seconds>'));
+    .addOption(elsewhere('--timeout <seconds>'))
+    .addOption(elsewhere('--limit-upload <rate>'))
+    .addOption(elsewhere('--limit-download <rate>'));
 }
 
 /** An option for storages elsewhere: the help of the program explains them once. */
@@ -30,8 +35,13 @@ const elsewhereHelp = `
 Every command that takes --repo also takes, for storages elsewhere:
   --s3-endpoint <url>    S3 server that is not AWS (AWS_ENDPOINT_URL)
   --access-key <file>    access key for a server (BACKPACK_ACCESS_KEY_FILE)
+  --tls <file>           own certificate for tls:// (BACKPACK_TLS_FILE)
+  --tls-fingerprint <h>  certificate of the server (BACKPACK_TLS_FINGERPRINT)
   --connections <n>      connections of each thread (BACKPACK_CONNECTIONS)
   --timeout <seconds>    how long to wait for a silent server (BACKPACK_TIMEOUT)
+  --limit-upload <rate>  bytes per second sent, 10 MiB (BACKPACK_LIMIT_UPLOAD)
+  --limit-download <rate>
+                         bytes per second received (BACKPACK_LIMIT_DOWNLOAD)
 `;
 
 /** Builds the program. */
@@ -81,7 +91,10 @@ export function buildProgram(context: Context, version: string, done: SetExitCod
     });
 
   common(program.command('ls'))
-    .argument('<snapshot[:path]>', 'latest, latest~1 (the one before), or the first digits of an id')
+    .argument(
+      '<snapshot[:path]>',
+      'latest, latest~1 (the one before), @2026-11-01 (what was latest then), or the first digits of an id',
+    )
     .description('list what is in a snapshot')
     .action(async (wanted: string, options: CommonOptions) => {
       const { ls } = await import('./commands/ls.ts');
@@ -89,7 +102,10 @@ export function buildProgram(context: Context, version: string, done: SetExitCod
     });
 
   common(program.command('restore'))
-    .argument('<snapshot[:path]>', 'latest, latest~1 (the one before), or the first digits of an id')
+    .argument(
+      '<snapshot[:path]>',
+      'latest, latest~1 (the one before), @2026-11-01 (what was latest then), or the first digits of an id',
+    )
     .description('restore a snapshot, or one path in it; every byte is verified')
     .option('--to <dir>', 'target folder; made when missing')
     .option('--into-original', 'restore to where absolute paths came from')
@@ -120,6 +136,16 @@ export function buildProgram(context: Context, version: string, done: SetExitCod
       const { check } = await import('./commands/check.ts');
       done(await check(context, options));
     });
+
+  const storage = program.command('storage').description('look at a storage');
+  common(storage.command('test'))
+    .argument('<location>', 'an empty folder, prefix or namespace: what is there is never touched')
+    .description('test whether a location keeps the promises that a repository needs')
+    .action(async (location: string, options: CommonOptions) => {
+      const { storageTest } = await import('./commands/storage-test.ts');
+      done(await storageTest(context, location, options));
+    });
+  addServe(program, context, done);
 
   const config = program.command('config').description('show the settings');
   common(config.command('show'))

@@ -62,7 +62,7 @@ export function readSettings(context: Context, options: CommonOptions, set?: Con
     location: { ...location, value: absolute(location.value) },
     key: key && { ...key, value: resolve(context.cwd, key.value) },
     threads: threadsOf(context, config, configPath),
-    spec: storageSpec(context, options, config, absolute(location.value)),
+    spec: storageSpec(context, options, config, absolute(location.value), folders.cache),
   };
 }
 

@@ -3,7 +3,7 @@
  * empty, and plaintext is handed on only after the tag has been checked.
  * It must never seal twice under one (key, nonce): callers count ordinals, and each container has its own key.
  */
-import { createCipheriv, createDecipheriv, type KeyObject } from 'node:crypto';
+import { type CipherGCM, createCipheriv, createDecipheriv, type KeyObject } from 'node:crypto';
 import { BackpackError } from '../base/errors.ts';
 import { tagBytes } from '../base/limits.ts';
 
@@ -11,6 +11,8 @@ import { tagBytes } from '../base/limits.ts';
 export const recordDomain = 0;
 /** Nonce domain of the table (counter 0). */
 export const tableDomain = 1;
+/** Nonce domain of a frame on the network (docs/protocol.md): its key seals nothing else. */
+const frameDomain = 2;
 
 /** Pieces of this size keep the output of `update` off freshly mapped pages: twice the speed of 1 MiB pieces. */
 const pieceBytes = 65_536;
@@ -78,6 +80,29 @@ export function gmac(key: KeyObject, chunk: Uint8Array): Buffer {
   cipher.setAAD(chunk);
   cipher.final();
   return cipher.getAuthTag();
+}
+
+/**
+ * GMAC-AES-256 of one frame (docs/protocol.md). Each direction has a key and counts its frames, so a nonce is never
+ * used twice.
+ */
+export class FrameMac {
+  readonly #cipher: CipherGCM;
+
+  constructor(key: KeyObject, counter: number) {
+    this.#cipher = createCipheriv('aes-256-gcm', key, setNonce(frameDomain, counter), options);
+  }
+
+  /** Adds bytes; how they are split makes no difference. */
+  update(bytes: Uint8Array): void {
+    if (bytes.byteLength > 0) this.#cipher.setAAD(bytes);
+  }
+
+  /** The tag, 16 bytes. Call once, last. */
+  tag(): Buffer {
+    this.#cipher.final();
+    return this.#cipher.getAuthTag();
+  }
 }
 
 function tagError(reason: string): BackpackError {

@@ -22,12 +22,13 @@ export interface Folders {
   readonly config: string;
   readonly data: string;
   readonly state: string;
+  readonly cache: string;
 }
 
 /** The user's folders (XDG on Linux). */
 export function userFolders(): Folders {
   const paths = envPaths('backpack', { suffix: '' });
-  return { config: paths.config, data: paths.data, state: join(paths.data, 'state') };
+  return { config: paths.config, data: paths.data, state: join(paths.data, 'state'), cache: paths.cache };
 }
 
 const bytesMax = 1024 * 1024;
@@ -72,8 +73,11 @@ const known = [
   'readRate',
   'writeRate',
   'connections',
+  'uploadRate',
+  'downloadRate',
   'timeout',
   'accessKey',
+  'cache',
   's3',
   'paths',
   'exclude',

@@ -26,6 +26,15 @@ export interface KeyFile {
 
 const first = 'BACKPACK-KEY 1';
 
+const firsts = [Buffer.from('BACKPACK-KEY '), Buffer.from('BACKPACK-WRITER ')] as const;
+
+/** Whether a file of `length` bytes at `at` begins like a key file, also one of a later version, or a writer file. */
+export function isKeyFile(bytes: Uint8Array, at: number, length: number): boolean {
+  // Nearly every file is told by its first byte.
+  if (bytes[at] !== 0x42 || length > keyFileMax) return false;
+  return firsts.some((start) => length > start.length && start.equals(bytes.subarray(at, at + start.length)));
+}
+
 /** Text of a key file for a new repository. */
 export function formatKeyFile(key: Pick<KeyFile, 'repo' | 'root' | 'kit'>): string {
   const kit = key.kit.map((sum) => `kit=${sum}\n`).join('');

@@ -6,7 +6,7 @@
 import type { ByteString } from '../base/bytes.ts';
 import { KiB, MiB, packsPerPageMax } from '../base/limits.ts';
 import { type Extent, formatExtent, hole, zeros } from './extents.ts';
-import { nameToJson } from './name-json.ts';
+import { type NameJson, nameFromJson, nameToJson } from './name-json.ts';
 import type { PageRef } from './snapshot.ts';
 
 /** An entry to be written: the line up to its extents, and the extents. */
@@ -41,7 +41,8 @@ export type BuiltPage =
   | { readonly kind: 'old'; readonly page: OldPage }
   | {
       readonly kind: 'new';
-      readonly text: string;
+      /** Its text in pieces: one string for all would have to be made only to be copied once more. */
+      readonly text: readonly (string | Uint8Array)[];
       readonly entries: number;
       readonly first: ByteString;
       readonly last: ByteString;
@@ -55,13 +56,23 @@ const cutMask = 0x3ff;
 const renderMax = pageBytes + 128 * KiB;
 /** Extents of one line are split at about this much text. */
 const extentText = 64 * KiB;
+/** A new entry of one line up to this length becomes bytes at once. */
+const plainLineMax = 256 * KiB;
 
 /** Collects entries and gives a page whenever one is complete. */
 export class PageBuilder {
   readonly #hash: (path: ByteString) => number;
+  /**
+   * Lines of new entries, numbered with {@link #packs}: as bytes, because text of hundreds of thousands of entries
+   * that wait for the end of their page is what the garbage collector would be busy with.
+   */
+  readonly #text: Buffer = Buffer.allocUnsafeSlow(pageBytes + plainLineMax);
+  #textBytes = 0;
   #items: Item[] = [];
   #bytes = 0;
   #packs = new Map<string, number>();
+  /** How many of them the entries of this page name: the last one measured may begin the next page. */
+  #packsUsed = 0;
   #keptPage: OldPage | undefined;
 
   /** @param pathHash the low 32 bits of XXH64 of a path's bytes */
@@ -80,8 +91,7 @@ export class PageBuilder {
       done.push(...this.flush());
       item = this.#measure(entry);
     }
-    this.#items.push(item);
-    this.#bytes += item.bytes;
+    this.#append(item);
     // The length is that of the final text, so that the next run, which sees that text, cuts at the same places.
     if (this.#bytes >= cutBytes && (this.#hash(entry.path) & cutMask) === 0) done.push(...this.flush());
     return done;
@@ -90,51 +100,72 @@ export class PageBuilder {
   /** Completes the last page, and the pages of an entry too large for one. */
   flush(): BuiltPage[] {
     const items = this.#items;
-    const packs = [...this.#packs.keys()];
-    const bytes = this.#bytes;
+    const packs = [...this.#packs.keys()].slice(0, this.#packsUsed);
+    const text = this.#text.subarray(0, this.#textBytes);
     this.#items = [];
     this.#bytes = 0;
+    this.#textBytes = 0;
     this.#packs = new Map();
+    this.#packsUsed = 0;
     this.#keptPage = undefined;
     if (items.length === 0) return [];
-    const old = wholeOldPage(items.map((item) => item.entry));
+    const old = wholeOldPage(items);
     if (old !== undefined) return [{ kind: 'old', page: old }];
+    const [only] = items;
     // Only new entries: what was rendered to measure it is the page already.
-    const whole =
-      bytes <= renderMax && packs.length <= packsPerPageMax && items.every((item) => item.text !== undefined);
-    return whole ? [wholeNewPage(items, packs)] : renderPages(items.map((item) => item.entry));
-  }
-
-  #measure(entry: NewEntry | KeptEntry): Item {
-    if (!('page' in entry)) {
-      const lines = newLines(entry).map((line) => line.render((pack) => indexOf(this.#packs, pack)));
-      const text = lines.length === 1 ? lines[0]! : lines.join('');
-      return { entry, bytes: Buffer.byteLength(text), text, lines: lines.length };
+    if (items.length === 1 && only?.kind === 'lines') {
+      const { lines: entries, first, last } = only;
+      return [{ kind: 'new', text: [headOf(packs), Buffer.from(text)], entries, first, last, packs }];
     }
-    if (this.#keptPage !== entry.page) for (const pack of entry.page.packs) indexOf(this.#packs, pack);
-    this.#keptPage = entry.page;
-    return { entry, bytes: Buffer.byteLength(entry.text), text: undefined, lines: entry.lines };
+    return renderPages(flatLines(items, text, packs));
+  }
+
+  /** What an entry adds to the page; a new one of one line has its text behind that of the others. */
+  #measure(entry: NewEntry | KeptEntry): Item {
+    if ('page' in entry) {
+      if (this.#keptPage !== entry.page) for (const pack of entry.page.packs) indexOf(this.#packs, pack);
+      this.#keptPage = entry.page;
+      return { kind: 'entry', entry, bytes: Buffer.byteLength(entry.text), lines: entry.lines };
+    }
+    const texts = newLines(entry).map((line) => line.render((pack) => indexOf(this.#packs, pack)));
+    const [line = ''] = texts;
+    const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
+    if (texts.length > 1 || bytes > plainLineMax) return { kind: 'entry', entry, bytes, lines: texts.length };
+    this.#text.write(line, this.#textBytes, 'utf8');
+    return { kind: 'lines', bytes, lines: 1, first: entry.path, last: entry.path };
+  }
+
+  #append(item: Item): void {
+    const before = this.#items[this.#items.length - 1];
+    this.#packsUsed = this.#packs.size;
+    this.#bytes += item.bytes;
+    if (item.kind === 'lines') this.#textBytes += item.bytes;
+    if (item.kind === 'lines' && before?.kind === 'lines') {
+      before.bytes += item.bytes;
+      before.lines += 1;
+      before.last = item.last;
+    } else {
+      this.#items.push(item);
+    }
   }
 }
 
-interface Item {
-  readonly entry: NewEntry | KeptEntry;
-  readonly bytes: number;
-  /** Of a new entry: its lines, with the pack numbers of this page. */
-  readonly text: string | undefined;
-  readonly lines: number;
-}
+/** One entry, or lines of new entries that follow each other. */
+type Item =
+  | {
+      readonly kind: 'entry';
+      readonly entry: NewEntry | KeptEntry;
+      readonly bytes: number;
+      readonly lines: number;
+    }
+  | Lines;
 
-function wholeNewPage(items: readonly Item[], packs: readonly string[]): BuiltPage {
-  let text = headOf(packs);
-  let entries = 0;
-  for (const item of items) {
-    text += item.text;
-    entries += item.lines;
-  }
-  const { path: first } = items[0]!.entry;
-  const { path: last } = items[items.length - 1]!.entry;
-  return { kind: 'new', text, entries, first, last, packs };
+interface Lines {
+  readonly kind: 'lines';
+  bytes: number;
+  lines: number;
+  readonly first: ByteString;
+  last: ByteString;
 }
 
 function headOf(packs: readonly string[]): string {
@@ -142,19 +173,20 @@ function headOf(packs: readonly string[]): string {
 }
 
 /** The parent's page that these entries are, all of them and nothing else. */
-function wholeOldPage(items: readonly (NewEntry | KeptEntry)[]): OldPage | undefined {
-  const first = items[0]!;
-  if (!('page' in first) || first.ordinal !== 0) return undefined;
+function wholeOldPage(items: readonly Item[]): OldPage | undefined {
+  const [first] = items;
+  if (first?.kind !== 'entry' || !('page' in first.entry) || first.entry.ordinal !== 0) return undefined;
+  const { page } = first.entry;
   let lines = 0;
   for (const item of items) {
-    if (!('page' in item) || item.page !== first.page) return undefined;
+    if (item.kind !== 'entry' || !('page' in item.entry) || item.entry.page !== page) return undefined;
     lines += item.lines;
   }
-  return lines === first.page.ref.entries ? first.page : undefined;
+  return lines === page.ref.entries ? page : undefined;
 }
 
 /** Text of the entries as one page, or as several when the extents of one file fill more than a page. */
-function renderPages(items: readonly (NewEntry | KeptEntry)[]): BuiltPage[] {
+function renderPages(all: Iterable<PathLine>): BuiltPage[] {
   const pages: BuiltPage[] = [];
   let packs = new Map<string, number>();
   let lines: string[] = [];
@@ -164,7 +196,7 @@ function renderPages(items: readonly (NewEntry | KeptEntry)[]): BuiltPage[] {
   const close = (): void => {
     pages.push({
       kind: 'new',
-      text: headOf([...packs.keys()]) + lines.join(''),
+      text: [headOf([...packs.keys()]), ...lines],
       entries: lines.length,
       first: first!,
       last,
@@ -175,19 +207,41 @@ function renderPages(items: readonly (NewEntry | KeptEntry)[]): BuiltPage[] {
     bytes = 0;
     first = undefined;
   };
-  for (const item of items) {
-    for (const line of 'page' in item ? keptLines(item) : newLines(item)) {
-      if (bytes > 0 && (bytes + line.size > renderMax || packs.size + line.extents.length > packsPerPageMax))
-        close();
-      const text = line.render((pack) => indexOf(packs, pack));
-      lines.push(text);
-      bytes += Buffer.byteLength(text);
-      first ??= item.path;
-      last = item.path;
-    }
+  for (const { path, line } of all) {
+    if (bytes > 0 && (bytes + line.size > renderMax || packs.size + line.extents.length > packsPerPageMax))
+      close();
+    const text = line.render((pack) => indexOf(packs, pack));
+    lines.push(text);
+    bytes += Buffer.byteLength(text);
+    first ??= path;
+    last = path;
   }
   close();
   return pages;
+}
+
+interface PathLine {
+  readonly path: ByteString;
+  readonly line: Line;
+}
+
+/** All lines of a page, one by one. @param text the lines of its new entries, which name their packs by `packs` */
+function* flatLines(items: readonly Item[], text: Buffer, packs: readonly string[]): Generator<PathLine> {
+  let from = 0;
+  for (const item of items) {
+    if (item.kind === 'entry') {
+      const { entry } = item;
+      const lines = 'page' in entry ? oldLines(entry.text, entry.page.packs) : newLines(entry);
+      for (const line of lines) yield { path: entry.path, line };
+      continue;
+    }
+    const run = text.toString('utf8', from, from + item.bytes);
+    for (const one of run.slice(0, -1).split('\n')) {
+      const { p } = JSON.parse(one) as { p: NameJson };
+      for (const line of oldLines(`${one}\n`, packs)) yield { path: nameFromJson(p), line };
+    }
+    from += item.bytes;
+  }
 }
 
 interface Line {
@@ -232,16 +286,16 @@ function newLines(item: NewEntry): Line[] {
   }));
 }
 
-/** The lines of a kept entry, their pack numbers to be translated into those of the new page. */
-function keptLines(item: KeptEntry): Line[] {
-  return item.text
+/** Lines whose pack numbers are those of another page, to be translated into those of a new one. */
+function oldLines(text: string, packs: readonly string[]): Line[] {
+  return text
     .slice(0, -1)
     .split('\n')
     .map((line) => {
       const at = extentsAt(line);
       const extents = at < 0 ? [] : (JSON.parse(line.slice(at, -1)) as number[][]);
       const resolved = extents.map(([k, record, count, length, offset = 0]) => {
-        const pack = k === -1 ? hole : k === -2 ? zeros : item.page.packs[k!]!;
+        const pack = k === -1 ? hole : k === -2 ? zeros : packs[k!]!;
         return { pack, record: record!, count: count!, length: length!, offset };
       });
       return {

@@ -8,12 +8,13 @@ export interface KernelExports {
   clearTable(): void;
   decodeBlock(src: number, length: number, dst: number, capacity: number): number;
   encodeBlock(src: number, length: number, dst: number): number;
+  encodeBlockHigh(src: number, length: number, dst: number, depth: number): number;
   equal(left: number, right: number, length: number): number;
   frameBound(length: number): number;
   frameBytes(): number;
   frameContentSize(src: number, length: number): number;
   frameDecode(src: number, length: number, dst: number, capacity: number, padded: number): number;
-  frameEncode(src: number, length: number, dst: number, verify: number): number;
+  frameEncode(src: number, length: number, dst: number, verify: number, effort: number): number;
   gearCandidates(start: number, end: number, out: number, max: number): number;
   gearTable(): number;
   hashDigest(state: number): void;

@@ -15,6 +15,8 @@ const PAGE_BYTES = 65_536;
 const SPARE_BYTES = 65_536;
 /** Behind every region: more than the slack of any kernel, so that it never reaches a neighbour. */
 const GUARD_BYTES = 64;
+/** Pages with the kernels' own tables. */
+const TABLE_PAGES = 48;
 const MEMORY_MAX_PAGES = 32_768;
 const GEAR_TABLE_BYTES = 2_048;
 /** The hash looks at this many bytes before a cut. */
@@ -63,8 +65,8 @@ export class Kernel {
    * @throws BackpackError `BP_KERNEL_MEMORY` (kind `internal`) if that is more than 2 GiB.
    */
   static create(sizeBytes: number, module: WebAssembly.Module = Kernel.compile()): Kernel {
-    // The arena starts within the first 8 pages; the exact address is only known to the instance.
-    const pages = 8 + Math.ceil((sizeBytes + SPARE_BYTES) / PAGE_BYTES);
+    // The arena starts within the first pages; the exact address is only known to the instance.
+    const pages = TABLE_PAGES + Math.ceil((sizeBytes + SPARE_BYTES) / PAGE_BYTES);
     if (!(sizeBytes >= 0 && pages <= MEMORY_MAX_PAGES)) {
       throw new BackpackError('BP_KERNEL_MEMORY', `a kernel cannot have ${sizeBytes} bytes of memory`, {
         kind: 'internal',
@@ -104,13 +106,14 @@ export class Kernel {
    * Encodes `length` bytes at `src` as one LZ4 frame (independent blocks of 256 KiB, content size, no
    * checksums) at `dst`, where {@link frameBound} bytes must be free. Returns the length of the frame.
    * Equal input gives equal output, whatever was encoded before. With `verify` every compressed block is
-   * decoded and compared first.
+   * decoded and compared first. `effort` 0 compresses nothing, 1 is fast, more is the number of candidates that
+   * are compared at each position: slow, for small output.
    * @throws BackpackError `BP_ENCODE_VERIFY` (kind `internal`) if a block does not decode to its input.
    */
-  frameEncode(src: number, length: number, dst: number, verify: boolean): number {
+  frameEncode(src: number, length: number, dst: number, verify: boolean, effort = 1): number {
     this.#readable(src, length);
     this.#writable(dst, this.#exports.frameBound(length));
-    const result = this.#exports.frameEncode(src, length, dst, verify ? 1 : 0);
+    const result = this.#exports.frameEncode(src, length, dst, verify ? 1 : 0, effort);
     if (result < 0) {
       throw new BackpackError('BP_ENCODE_VERIFY', 'compressed data did not decode to what was compressed', {
         kind: 'internal',

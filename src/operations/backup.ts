@@ -6,10 +6,11 @@ import { availableParallelism } from 'node:os';
 import type { ByteString } from '../base/bytes.ts';
 import { BackpackError } from '../base/errors.ts';
 import { MiB } from '../base/limits.ts';
+import { threadsWithin } from '../base/open-files.ts';
 import { type Clock, type Random, systemClock, systemRandom } from '../base/ports.ts';
 import { WriterMemory } from '../container/container-writer.ts';
 import { rootWriter } from '../format/header.ts';
-import { type NameJson, nameToJson } from '../format/name-json.ts';
+import { type NameJson, nameFromJson, nameToJson } from '../format/name-json.ts';
 import { makeId, timeOfId } from '../format/names.ts';
 import type { PackRef, PageRef, Snapshot, SourceErrorLine } from '../format/snapshot.ts';
 import { formatMs, parseTime } from '../format/time.ts';
@@ -17,7 +18,7 @@ import { BackupRun } from '../pipeline/backup-run.ts';
 import { BackupWorker, type BackupWorkerOptions } from '../pipeline/backup-worker.ts';
 import { Catalog, type CatalogMemory, createCatalogMemory } from '../pipeline/catalog.ts';
 import type { Totals } from '../pipeline/estimate.ts';
-import type { PackResult, PacksResult } from '../pipeline/jobs.ts';
+import type { PacksResult } from '../pipeline/jobs.ts';
 import { type LazyPort, lazyPort } from '../pipeline/lazy-port.ts';
 import { createPackListMemory, PackList, type PackListMemory } from '../pipeline/pack-list.ts';
 import { ParentCursor } from '../pipeline/parent-cursor.ts';
@@ -61,6 +62,8 @@ export interface BackupOptions {
   readonly withAtime?: boolean;
   /** Whether files that look unchanged are read, too. */
   readonly readAll?: boolean;
+  /** A run that takes longer makes a partial snapshot of what is done, each time; default 30 minutes. */
+  readonly checkpointMs?: number;
   readonly signal?: AbortSignal;
   readonly clock?: Clock;
   readonly random?: Random;
@@ -79,6 +82,10 @@ export type BackupEvent =
       readonly totals: Totals | undefined;
     }
   | { readonly type: 'source-error'; readonly path: string; readonly code: string; readonly message: string }
+  /** A partial snapshot exists, and would be used by the next run should this one be killed. */
+  | { readonly type: 'checkpoint'; readonly snapshotId: string; readonly seq: number }
+  /** A key file of a repository, of this one or another, is among the files; it is stored like any other. */
+  | { readonly type: 'key-file'; readonly path: string }
   | { readonly type: 'skipped'; readonly path: string; readonly reason: string }
   | { readonly type: 'warning'; readonly path: string; readonly warnings: readonly string[] }
   /** A file whose content changed though nothing else of it did: only found by `readAll`. */
@@ -96,6 +103,8 @@ export interface BackupSummary {
   readonly newFiles: number;
   readonly changedFiles: number;
   readonly unchangedFiles: number;
+  /** Files that look unchanged and were read all the same, because they are so young; and are unchanged. */
+  readonly rereadFiles: number;
   readonly otherEntries: number;
   /** Bytes of file content read. */
   readonly bytesRead: number;
@@ -109,6 +118,7 @@ export interface BackupSummary {
 }
 
 const attemptsMax = 3;
+const checkpointMs: number = 30 * 60 * 1000;
 const estimateAfterMs = 1000;
 /** The longest delay of a timer: 24 days. */
 const never = 2 ** 31 - 1;
@@ -149,12 +159,25 @@ export async function backup(
       );
     }
     // Stored again by the next attempt: its presence listing no longer counts on what vanished.
-    replaces.push(done.summary.snapshotId);
+    replaces.push(...run.partials, done.summary.snapshotId);
   }
+}
+
+/** What a run knows when its walk has begun. */
+interface RunState {
+  readonly list: SnapshotList;
+  readonly presence: Presence;
+  readonly parents: readonly SnapshotInfo[];
+  /** Pages done so far, and the packs that they need. */
+  readonly pages: PageRef[];
+  readonly needed: Set<string>;
+  readonly run: BackupRun;
 }
 
 /** One attempt at a snapshot. */
 class Attempt {
+  /** Ids of its checkpoints. */
+  readonly partials: string[] = [];
   readonly #repository: Repository;
   readonly #o: BackupOptions;
   readonly #emit: (event: BackupEvent) => void;
@@ -167,7 +190,8 @@ class Attempt {
   readonly #progress: SharedArrayBuffer;
   readonly #workers: LazyPort[];
   readonly #memory: WriterMemory;
-  readonly #meta: MetaWriter;
+  readonly #stored = new Map<string, number>();
+  #meta: MetaWriter;
   readonly #errors: SourceErrorLine[] = [];
   readonly #started: number;
   #index: IndexState | undefined;
@@ -176,6 +200,9 @@ class Attempt {
   #totals: Totals | undefined;
   #counter: WorkerPort | undefined;
   #metaBytes = 0;
+  #dataBytes = 0;
+  #state: RunState | undefined;
+  #checkpointAt: number;
 
   constructor(
     repository: Repository,
@@ -190,21 +217,26 @@ class Attempt {
     this.#clock = options.clock ?? systemClock;
     this.#random = options.random ?? systemRandom;
     this.#started = this.#clock.now();
+    this.#checkpointAt = this.#started;
     this.#catalog = createCatalogMemory(options.catalogBytes ?? MiB, catalogMax);
     this.#packMemory = createPackListMemory(packsMax);
     this.#packList = new PackList(this.#packMemory);
-    const threads = options.threads ?? availableParallelism();
+    const threads = threadsWithin(options.threads ?? availableParallelism());
     this.#progress = new SharedArrayBuffer(Math.max(1, threads) * 16);
     this.#workers = Array.from({ length: Math.max(1, threads) }, (_, owner) =>
       this.#worker(owner, threads > 0),
     );
     this.#memory = new WriterMemory(4 * MiB);
-    this.#meta = new MetaWriter({
-      repository,
+    this.#meta = this.#newMeta();
+  }
+
+  #newMeta(): MetaWriter {
+    return new MetaWriter({
+      repository: this.#repository,
       memory: this.#memory,
       clock: this.#clock,
       random: this.#random,
-      app: options.app,
+      app: this.#o.app,
       packSize: this.#packSize,
     });
   }
@@ -220,6 +252,7 @@ class Attempt {
     const pages: PageRef[] = [];
     const needed = new Set<string>();
     const run = await this.#start(presence, parents, pages, needed);
+    this.#state = { list, presence, parents, pages, needed, run };
     const timer = setInterval(() => this.#report(run), 100);
     const counting = setTimeout(() => this.#estimate(), this.#o.estimate === true ? estimateAfterMs : never);
     try {
@@ -232,7 +265,7 @@ class Attempt {
     if (withoutExtras > 0) this.#emit({ type: 'without-extras', entries: withoutExtras });
     this.#totals = run.counts;
     this.#report(run);
-    return this.#finish({ list, presence, parents, pages, needed, run });
+    return this.#finish(this.#state);
   }
 
   async abort(): Promise<void> {
@@ -299,15 +332,18 @@ class Attempt {
         if (page.kind === 'old') {
           needed.add(page.page.ref.pack);
           pages.push(page.page.ref);
-          return;
+        } else {
+          await this.#meta.roll();
+          const { entries, first, last } = page;
+          const ref = await this.#meta.add(page.text, { entries, first, last });
+          needed.add(ref.pack);
+          pages.push(ref);
         }
-        await this.#meta.roll();
-        const { entries, first, last } = page;
-        const ref = await this.#meta.add(page.text, { entries, first, last });
-        needed.add(ref.pack);
-        pages.push(ref);
+        if (this.#clock.now() - this.#checkpointAt >= (this.#o.checkpointMs ?? checkpointMs))
+          await this.#checkpoint();
       },
       onProblem: (problem) => this.#problem(problem.stored || problem.real, problem.code, problem.message),
+      onKeyFile: (path) => this.#emit({ type: 'key-file', path }),
       onWarning: (path, warnings) => {
         if (warnings.includes('torn')) this.#torn += 1;
         else this.#incomplete += 1;
@@ -326,56 +362,66 @@ class Attempt {
     this.#emit({ type: 'source-error', path, code, message });
   }
 
-  /** Publishes everything in the order of the specification. */
-  async #finish(state: {
-    list: SnapshotList;
-    presence: Presence;
-    parents: readonly SnapshotInfo[];
-    pages: PageRef[];
-    needed: Set<string>;
-    run: BackupRun;
-  }): Promise<{ summary: BackupSummary; missing: readonly string[] }> {
-    const { list, presence, parents, pages, needed, run } = state;
-    const data: PackResult[] = [];
+  async #finish(state: RunState): Promise<{ summary: BackupSummary; missing: readonly string[] }> {
+    const snapshot = await this.#publish(state, false);
+    const missing = await afterCheck(this.#repository, snapshot);
+    await this.#close();
+    return { summary: this.#summary(snapshot.root, state.run, this.#dataBytes), missing };
+  }
+
+  /**
+   * Makes a partial snapshot of the pages done so far (SPEC, "Checkpoints"). It is replaced by the next one of this
+   * run and by the complete one. When its after-check fails, that of the complete one will, and all is done anew.
+   */
+  async #checkpoint(): Promise<void> {
+    const snapshot = await this.#publish(this.#state!, true);
+    const { id: snapshotId, seq } = snapshot.root;
+    const missing = await afterCheck(this.#repository, snapshot);
+    this.partials.push(snapshotId);
+    this.#meta = this.#newMeta();
+    this.#checkpointAt = this.#clock.now();
+    if (missing.length === 0) this.#emit({ type: 'checkpoint', snapshotId, seq });
+  }
+
+  /** Publishes everything so far, in the order of the specification. */
+  async #publish(state: RunState, partial: boolean): Promise<Snapshot> {
+    const { presence } = state;
+    // What comes while this runs belongs to the next snapshot.
+    const pages = [...state.pages];
+    const errors = [...this.#errors];
+    const needed = new Set(state.needed);
     const index: Uint8Array[] = [Buffer.from(this.#index?.missing ?? '', 'latin1')];
     for (const result of await Promise.all(
       this.#workers.filter((w) => w.started).map((w) => w.call<PacksResult>('finish', undefined)),
     )) {
-      data.push(...result.packs);
+      for (const { id, sizeBytes } of result.packs) {
+        this.#stored.set(id, sizeBytes);
+        this.#dataBytes += sizeBytes;
+      }
       index.push(...result.index);
     }
-    const sizes = new Map([...presence.sizes, ...data.map(({ id, sizeBytes }) => [id, sizeBytes] as const)]);
     const id = makeId(this.#clock, this.#random);
-    const bytesStored = data.reduce((sum, pack) => sum + pack.sizeBytes, 0);
     await this.#meta.openPack();
-    for (const [pack, size] of this.#meta.sizes) sizes.set(pack, size);
+    for (const [pack, size] of this.#meta.sizes) this.#stored.set(pack, size);
     for (const pack of this.#meta.ids) needed.add(pack);
-    const root = this.#root(id, list, parents, run, bytesStored);
-    const packsWith = (size: (pack: string) => number): PackRef[] =>
-      [...needed].sort().map((pack) => ({ id: pack, sizeBytes: size(pack) }));
-    const sizeOf = (pack: string): number => sizes.get(pack) ?? 0;
-    const errors = this.#errors;
+    const root = this.#root(id, state, partial);
+    const packs = (): PackRef[] =>
+      [...needed]
+        .sort()
+        .map((pack) => ({ id: pack, sizeBytes: this.#stored.get(pack) ?? presence.sizes.get(pack) ?? 0 }));
     // The copy lies in the last meta pack, whose own size is not known yet and stands as 0.
-    for (const text of snapshotTexts({ root, packs: packsWith(sizeOf), pages, errors }))
-      await this.#meta.addText(text);
-    const meta = await this.#meta.commit();
-    for (const pack of meta) sizes.set(pack.id, pack.sizeBytes);
-    this.#metaBytes = meta.reduce((sum, pack) => sum + pack.sizeBytes, 0);
-    for (const pack of meta)
-      index.push(
-        Buffer.from(
-          `["P","${pack.id}",${pack.sizeBytes},"${this.#repository.keyring.dedupKeys.dd}"]\n`,
-          'latin1',
-        ),
-      );
+    for (const text of snapshotTexts({ root, packs: packs(), pages, errors })) await this.#meta.addText(text);
+    for (const { id: pack, sizeBytes } of await this.#meta.commit()) {
+      this.#stored.set(pack, sizeBytes);
+      this.#metaBytes += sizeBytes;
+      const line = `["P","${pack}",${sizeBytes},"${this.#repository.keyring.dedupKeys.dd}"]\n`;
+      index.push(Buffer.from(line, 'latin1'));
+    }
     await this.#writeIndex(index, presence);
-    const packs = packsWith(sizeOf);
-    const snapshot: Snapshot = { root, packs, pages, errors };
+    const snapshot: Snapshot = { root, packs: packs(), pages, errors };
     this.#o.signal?.throwIfAborted();
     this.#metaBytes += await putSnapshot(this.#repository, this.#memory, snapshot, this.#o.app);
-    const missing = await afterCheck(this.#repository, packs);
-    await this.#close();
-    return { summary: this.#summary(root, run, bytesStored), missing };
+    return snapshot;
   }
 
   /** The index is a cache: a full disk or a missing right to write it does not fail the backup. */
@@ -389,40 +435,37 @@ class Attempt {
         ...lines,
       ]);
       if (merge) for (const { name } of state.objects) await this.#repository.storage.delete(name);
+      if (state !== undefined) this.#index = { ...state, missing: '', objects: [] };
     } catch {
       // The next run reads the tables instead.
     }
   }
 
-  #root(
-    id: string,
-    list: SnapshotList,
-    parents: readonly SnapshotInfo[],
-    run: BackupRun,
-    stored: number,
-  ): SnapshotRoot {
+  #root(id: string, { list, parents, run }: RunState, partial: boolean): SnapshotRoot {
     const { host, user, set, tags, app } = this.#o;
     const last = list.snapshots.at(-1);
-    const seq = 1 + list.snapshots.reduce((max, info) => Math.max(max, info.root.seq), 0);
+    const highest = list.snapshots.reduce((max, info) => Math.max(max, info.root.seq), 0);
+    const replaces = [...this.#replaces, ...this.partials];
+    const { files, bytes } = run.counts;
     return {
       backpack: 'snapshot',
       v: 1,
       id,
-      seq,
+      seq: highest + 1 + this.partials.length,
       time: formatMs(this.#started),
       end: formatMs(this.#clock.now()),
       host,
       ...(user === undefined ? {} : { user }),
       ...(set === undefined ? {} : { set }),
       ...(tags === undefined || tags.length === 0 ? {} : { tags }),
-      roots: this.#o.roots.map(({ stored: path }) => JSON.parse(nameToJson(path)) as NameJson),
+      roots: this.#o.roots.map((given) => JSON.parse(nameToJson(namedAs(given))) as NameJson),
       parents: parents.map((info) => info.id),
       prev: last?.id ?? null,
       known: list.snapshots.slice(-64).map((info) => info.id),
-      ...(this.#replaces.length === 0 ? {} : { replaces: this.#replaces }),
+      ...(replaces.length === 0 ? {} : { replaces }),
       // Partial is a run that did not come to its end. What could not be read is in the E lines and in the counts: one
       // file that is never readable must not make every snapshot second to an old complete one.
-      partial: false,
+      partial,
       app,
       features: { incompat: [], roCompat: [], compat: [] },
       params: {
@@ -431,20 +474,20 @@ class Attempt {
         packSize: this.#packSize,
         metadata: metadataKeys(),
       },
-      stats: { files: run.counts.files, bytes: run.counts.bytes, stored, errors: this.#errors.length },
+      stats: { files, bytes, stored: this.#dataBytes, errors: this.#errors.length },
     };
   }
 
   /** The last complete snapshot of this host and set (or roots), and a later partial one. */
   #parentsOf(list: SnapshotList): SnapshotInfo[] {
     const { host, set, roots } = this.#o;
-    const own = JSON.stringify(roots.map(({ stored }) => JSON.parse(nameToJson(stored)) as NameJson));
+    const own = sameRoots(roots.map(({ stored }) => stored));
     const same = list.snapshots.filter(
       ({ root, writer }) =>
         writer === rootWriter &&
         root.host === host &&
         root.set === set &&
-        (set !== undefined || JSON.stringify(root.roots) === own),
+        (set !== undefined || sameRoots(root.roots.map((name) => nameFromJson(name as NameJson))) === own),
     );
     const complete = same.findLastIndex(({ root }) => !root.partial);
     const later = same.slice(complete + 1).at(-1);
@@ -525,6 +568,7 @@ class Attempt {
       newFiles: counts.newFiles,
       changedFiles: counts.changedFiles,
       unchangedFiles: counts.unchangedFiles,
+      rereadFiles: counts.rereadFiles,
       otherEntries: counts.others,
       bytesRead: this.#counters().bytesRead,
       bytesStored: stored + this.#metaBytes,
@@ -544,6 +588,16 @@ function metadataKeys(): string[] {
 /** Whether a parent's writer could fill all of them. */
 function hasAll(keys: readonly string[] | undefined): boolean {
   return metadataKeys().every((key) => keys?.includes(key) === true);
+}
+
+/** A root as the user named it: an absolute path with its slash, which the path in the snapshot does not have. */
+function namedAs({ real, stored }: SourceRoot): ByteString {
+  return real === `/${stored}` ? real : stored;
+}
+
+/** Roots that are stored in the same places; earlier versions left the slash away. */
+function sameRoots(names: readonly ByteString[]): string {
+  return JSON.stringify(names.map((name) => name.replace(/^\/+/, '')));
 }
 
 /** Files are known by device and inode, wherever a path leads to them. */

@@ -3,10 +3,11 @@
  * damaged object and record with the snapshots and paths that it affects. One problem never hides another; nothing is
  * changed.
  */
-import { randomInt } from 'node:crypto';
 import { availableParallelism } from 'node:os';
+import { Breath } from '../base/breath.ts';
 import { byteStringToText } from '../base/bytes.ts';
 import { blockBytes } from '../base/limits.ts';
+import { threadsWithin } from '../base/open-files.ts';
 import { Keyring } from '../container/keyring.ts';
 import { parseHeader } from '../format/header.ts';
 import { nameFromJson } from '../format/name-json.ts';
@@ -35,69 +36,19 @@ import { loadSnapshot, PageReader, type SnapshotInfo } from '../repo/snapshots.t
 import type { SnapshotRoot } from '../schema/index.ts';
 import { isObjectName } from '../storage/object-name.ts';
 import { listAll, type ObjectInfo } from '../storage/storage.ts';
+import { chosenPacks, type ReadData } from './check-choice.ts';
+import { type CheckEvent, type CheckSummary, eventOf } from './check-events.ts';
+
+export type { CheckEvent, CheckSummary } from './check-events.ts';
 
 /** How much is checked. */
 export interface CheckOptions {
-  /**
-   * Without it the data packs' tables are checked, not their records; everything else is read whole either way.
-   * True reads all packs. A fraction `[n, m]` reads the n-th of m parts of the packs: after 1/m to m/m every pack
-   * was read. A percentage reads packs chosen at random.
-   */
-  readonly readData?:
-    | boolean
-    | { readonly fraction: readonly [part: number, of: number] }
-    | { readonly percent: number };
+  readonly readData?: ReadData;
   /** Worker threads; 0 runs inline. Default: one per core. */
   readonly threads?: number;
   /** The `kit=` values of the key file; none for a raw key. */
   readonly kitSums?: readonly string[];
   readonly signal?: AbortSignal;
-}
-
-/** What happens while a check runs. Findings come at the end, when it is known what they affect. */
-export type CheckEvent =
-  | {
-      readonly type: 'progress';
-      readonly objects: number;
-      readonly objectsTotal: number;
-      readonly bytesRead: number;
-      readonly bytesTotal: number;
-    }
-  | {
-      /** `unreadable`: the storage did not give the bytes, so nothing is known about them. */
-      readonly type: 'damage' | 'unreadable';
-      readonly code: string;
-      readonly object: string;
-      readonly record?: number;
-      readonly message: string;
-      readonly hint: string;
-      /** Ids of the snapshots that are affected. */
-      readonly snapshots: readonly string[];
-      /** Affected paths, at most 100; of an unreadable page the first and the last. */
-      readonly paths: readonly string[];
-      /** How many paths the most affected snapshot has; at least the number of `paths`. */
-      readonly pathsTotal: number;
-    }
-  | {
-      readonly type: 'warning';
-      readonly code: string;
-      readonly message: string;
-      readonly objects: readonly string[];
-    };
-
-/** Result of a check. */
-export interface CheckSummary {
-  readonly snapshots: number;
-  readonly objects: number;
-  /** Records of packs whose tag and content were checked; 0 without `readData`. */
-  readonly records: number;
-  readonly bytesRead: number;
-  /** Number of damage events. */
-  readonly damaged: number;
-  /** Number of events about what the storage did not give. */
-  readonly unreadable: number;
-  readonly warnings: number;
-  readonly elapsedMs: number;
 }
 
 const namesShown = 100;
@@ -291,7 +242,8 @@ class CheckRun {
     }
     const findings = this.#findings(info.name);
     affect(findings, id);
-    for (const path of root?.roots ?? []) affect(findings, id, byteStringToText(nameFromJson(path)));
+    for (const path of root?.roots ?? [])
+      affect(findings, id, byteStringToText(nameFromJson(path).replace(/^\//, '')));
   }
 
   async #moved(info: ObjectInfo): Promise<void> {
@@ -309,14 +261,14 @@ class CheckRun {
 
   /** Every pack: opened, or read whole. */
   async #packs(packs: readonly ObjectInfo[]): Promise<void> {
-    const chosen = this.#chosen(packs);
+    const chosen = chosenPacks(packs, this.#o.readData);
     const queue: CheckJob[] = packs.map(({ name, sizeBytes }) => ({
       name,
       sizeBytes,
       deep: chosen.has(name),
     }));
     for (const { deep, sizeBytes } of queue) if (deep) this.#bytesTotal += sizeBytes;
-    const threads = this.#o.threads ?? availableParallelism();
+    const threads = threadsWithin(this.#o.threads ?? availableParallelism());
     this.#ports = Array.from({ length: Math.max(1, Math.min(threads, queue.length)) }, () =>
       threads > 0
         ? threadPort(
@@ -361,24 +313,6 @@ class CheckRun {
     if (id === undefined) return;
     this.#facts.set(id, report.facts);
     if (report.writer !== undefined) this.#writers.set(id, report.writer);
-  }
-
-  /** Names of the packs that are read whole. */
-  #chosen(packs: readonly ObjectInfo[]): ReadonlySet<string> {
-    const { readData } = this.#o;
-    const names = packs.map(({ name }) => name);
-    if (readData === true) return new Set(names);
-    if (readData === undefined || readData === false) return new Set();
-    if ('fraction' in readData) {
-      const [part, of] = readData.fraction;
-      // By the random end of the id, so that packs added between two runs do not move the others.
-      return new Set(names.filter((name) => Number.parseInt(name.slice(-12, -4), 16) % of === part - 1));
-    }
-    for (let i = names.length - 1; i > 0; i -= 1) {
-      const j = randomInt(i + 1);
-      [names[i], names[j]] = [names[j]!, names[i]!];
-    }
-    return new Set(names.slice(0, Math.ceil((names.length * readData.percent) / 100)));
   }
 
   /** L0: every pack of a snapshot is there with its size, or forwarded; and of the same writer. */
@@ -439,6 +373,7 @@ class CheckRun {
       forwarding: this.#forwarding,
       readerFor: (writer: string) => new PageReader(this.#repository, writer),
       present: (pack: string): boolean => this.#sizes.has(pack),
+      breath: new Breath(this.#o.signal),
       onPage: (): void => {
         this.#o.signal?.throwIfAborted();
         this.#report(false);
@@ -560,27 +495,4 @@ function rootOf(plain: Uint8Array, id: string): SnapshotRoot | undefined {
   } catch {
     return undefined;
   }
-}
-
-function eventOf(finding: Finding): CheckEvent {
-  const { code, object, record, message, hint, unreadable, snapshots, paths, pathsTotal } = finding;
-  return {
-    type: unreadable ? 'unreadable' : 'damage',
-    code,
-    object,
-    ...(record === undefined ? {} : { record }),
-    message,
-    hint: hint ?? nextStep(object),
-    snapshots: [...snapshots],
-    paths: [...paths],
-    pathsTotal,
-  };
-}
-
-function nextStep(object: string): string {
-  if (object.startsWith('index/'))
-    return 'nothing is lost: the index is a cache; delete this object, and the next backup makes it anew';
-  if (object.startsWith('packs/') || object.startsWith('snapshots/'))
-    return 'everything else can still be restored; bring it back from another copy, or save what is left: node recover/recover.js --key key.bin scan --to DIR';
-  return 'bring it back from another copy of the repository';
 }

@@ -58,6 +58,8 @@ export interface BackupRunOptions {
   readonly beforeFirstFile: () => Promise<void>;
   readonly onPage: (page: BuiltPage) => Promise<void>;
   readonly onProblem: (problem: SourceProblem) => void;
+  /** A file that was read is a key file of a repository. */
+  readonly onKeyFile?: (path: ByteString) => void;
   readonly onWarning: (path: ByteString, warnings: readonly string[]) => void;
   /** A file whose content is another one though nothing else of it changed; only found when it is read again. */
   readonly onSilentChange?: (path: ByteString) => void;
@@ -71,6 +73,8 @@ export interface BackupCounts {
   newFiles: number;
   changedFiles: number;
   unchangedFiles: number;
+  /** Looked unchanged, were too young to trust that, and were found to be so. */
+  rereadFiles: number;
   unchangedBytes: number;
   /** Entries that are not files. */
   others: number;
@@ -91,7 +95,7 @@ interface Waiting {
   readonly prefix: string;
   /** Its entry in a parent, when lstat shows no change. */
   readonly kept: KeptEntry | NewEntry | undefined;
-  readonly counter: 'changedFiles' | 'newFiles';
+  readonly counter: FileCounter;
   /** Whether the parent would have been believed. */
   readonly trusted: boolean;
 }
@@ -104,13 +108,16 @@ interface Batch {
 
 const batchFiles = 256;
 const batchBytes: number = 4 * MiB;
-const slotsMax = 4096;
+const slotsMax = 2048;
 const callsPerWorker = 2;
 const yieldEvery = 256;
 /** Times that a changing file is read before it is stored as `torn`. */
 const readsMax = 3;
 /** A larger file that changes is read once: what is written all the time will not stand still for the second time. */
 const readAgainMax: number = 1024 * MiB;
+
+/** Where a file that is read is counted. */
+type FileCounter = 'newFiles' | 'changedFiles' | 'unchangedFiles' | 'rereadFiles';
 
 /** Runs once. */
 export class BackupRun {
@@ -120,6 +127,7 @@ export class BackupRun {
     newFiles: 0,
     changedFiles: 0,
     unchangedFiles: 0,
+    rereadFiles: 0,
     unchangedBytes: 0,
     others: 0,
   };
@@ -204,6 +212,9 @@ export class BackupRun {
     }
     const head = this.#lines.head(item, type);
     const prefix = head + this.#lines.rest(item, type);
+    // Makes one flat string of the tree of pieces: thousands of lines wait at a time, and trees are a burden to the
+    // garbage collector.
+    Number(prefix);
     const { parent, known } = await this.#parentOf(item.stored, prefix, head);
     const size = Number(item.stat.size);
     this.#count(type, size);
@@ -222,7 +233,8 @@ export class BackupRun {
       this.#slots.push({ entry: this.#maker.withoutContent(item, type, prefix, kept) });
       return;
     }
-    const counter = known ? 'changedFiles' : 'newFiles';
+    const same = size === 0 ? 'unchangedFiles' : 'rereadFiles';
+    const counter = parent !== undefined ? same : known ? 'changedFiles' : 'newFiles';
     this.counts[counter] += 1;
     await this.#file(item, { prefix, kept, counter, trusted });
   }
@@ -271,7 +283,6 @@ export class BackupRun {
     const file: Waiting = { slot, path: item.stored, real: item.real, size, ...parts };
     if (size === 0) {
       slot.entry = this.#maker.withoutContent(item, 'f', file.prefix, file.kept);
-      if (slot.entry === file.kept) this.#unchangedAfterAll(file);
       return;
     }
     if (!this.#started) {
@@ -287,14 +298,8 @@ export class BackupRun {
     if (batch.files.length >= batchFiles || batch.bytes >= batchBytes) await this.#flush();
   }
 
-  /** A file that was read again only to be sure. */
-  #unchangedAfterAll({ counter }: Waiting): void {
-    this.counts[counter] -= 1;
-    this.counts.unchangedFiles += 1;
-  }
-
   /** A file that could not be read is none of the snapshot's files. */
-  #uncount(size: number, counter: 'changedFiles' | 'newFiles'): void {
+  #uncount(size: number, counter: FileCounter): void {
     this.counts.files -= 1;
     this.counts.bytes -= size;
     this.counts[counter] -= 1;
@@ -302,7 +307,7 @@ export class BackupRun {
 
   #finish(file: Waiting, result: Omit<FileResult, 'extents'>, extents: ArrayLike<number>): void {
     const { slot, path, real, kept } = file;
-    const { error, stamp, warnings } = result;
+    const { error, stamp, warnings, keyFile } = result;
     if (error !== undefined) {
       if (error.context['errno'] === 'EGROWN' && this.#failure === undefined) {
         const now = this.#stampAgain(real);
@@ -318,6 +323,7 @@ export class BackupRun {
       slot.entry = null;
       return;
     }
+    if (keyFile === true) this.#o.onKeyFile?.(path);
     if (warnings !== undefined) this.#o.onWarning(path, warnings);
     if (this.#libc === undefined) this.#maker.withoutExtras += 1;
     const start = stamp === undefined ? file.prefix : withStamp(file.prefix, stamp);
@@ -327,14 +333,13 @@ export class BackupRun {
       x: result.x === '' ? undefined : result.x,
       extents: this.#extents(extents),
     };
-    slot.entry = entry;
-    if (kept === undefined) return;
-    if (sameEntry(kept, entry)) {
-      slot.entry = kept;
-      this.#unchangedAfterAll(file);
-    } else if (file.trusted && stamp === undefined && contentOf(kept).x !== entry.x) {
+    // Read again only to be sure, and found in the same place: the old line, and with it the old page, can stay.
+    slot.entry = kept !== undefined && sameEntry(kept, entry) ? kept : entry;
+    if (kept !== undefined && slot.entry !== kept && contentOf(kept).x !== entry.x) {
+      this.counts.rereadFiles -= 1;
+      this.counts.changedFiles += 1;
       // Nothing that lstat tells has changed, but the content has: a failing disk, or somebody who set the times back.
-      this.#o.onSilentChange?.(path);
+      if (file.trusted && stamp === undefined) this.#o.onSilentChange?.(path);
     }
   }
 
@@ -467,7 +472,7 @@ export class BackupRun {
       if (entry === undefined) break;
       if (entry !== null) for (const page of this.#builder.add(entry)) await this.#o.onPage(page);
     }
-    if (this.#head > 4096) {
+    if (this.#head > slotsMax) {
       this.#slots.splice(0, this.#head);
       this.#head = 0;
     }

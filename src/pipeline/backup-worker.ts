@@ -10,6 +10,7 @@ import { chunkSizes, gearTable, nextCut } from '../codec/chunker.ts';
 import { slackBytes } from '../codec/record-codec.ts';
 import { WriterMemory } from '../container/container-writer.ts';
 import { Keyring, type KeyringData } from '../container/keyring.ts';
+import { isKeyFile } from '../format/key-file.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { libc } from '../platform/libc.ts';
 import { readExtras } from '../source/extras.ts';
@@ -104,8 +105,8 @@ export class BackupWorker {
       hashes += x === '' ? noHash : x;
       counts[i] = own.length;
       for (const number of own) extents.push(number);
-      const plain = rest.stamp === undefined && rest.warnings === undefined && rest.error === undefined;
-      if (!plain || (rest.extras ?? '') !== '') odd.push([i, rest]);
+      const { extras = '', ...other } = rest;
+      if (extras !== '' || Object.keys(other).length > 0) odd.push([i, rest]);
     }
     return { x: hashes, extents: Float64Array.from(extents), counts, odd };
   }
@@ -195,7 +196,8 @@ export class BackupWorker {
     if (torn && !last) return undefined;
     this.#progress[0]! += got;
     const own = { ...after, size: got };
-    const read = { stamp: own, ...found };
+    const keyFile = isKeyFile(this.#kernel.bytes, at, got) ? { keyFile: true } : {};
+    const read = { stamp: own, ...found, ...keyFile };
     if (got === 0) return { ...cleared, ...read };
     const x = this.#kernel.hashOf(at, got);
     const place = await this.#packs.addToGroup(got, x, { stored: task.stored, stamp: own });

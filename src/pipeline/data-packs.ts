@@ -156,12 +156,16 @@ export class DataPacks {
     group.tokens.length = 0;
   }
 
-  /** Closes everything. @returns all packs, durable, and their lines for the index */
+  /**
+   * Closes what is open; more may follow.
+   * @returns all packs since the last call, durable, and their lines for the index
+   */
   async finish(): Promise<PacksResult> {
     await this.closeGroup();
     if (this.#pack !== undefined) await this.#close();
     const packs = await Promise.all(this.#commits);
-    return { packs, index: this.#index };
+    this.#commits.length = 0;
+    return { packs, index: this.#index.splice(0) };
   }
 
   /** Gives up; packs that are not yet durable disappear. */

@@ -47,6 +47,8 @@ export interface FileResult {
   readonly extras?: string;
   /** `torn`, `short`, `xattrs`: what went wrong while reading. */
   readonly warnings?: readonly string[];
+  /** It is a key file of a repository. */
+  readonly keyFile?: boolean;
   /** The file could not be read. */
   readonly error?: ErrorJson;
 }

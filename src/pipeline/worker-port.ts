@@ -4,6 +4,7 @@
  */
 import { Worker } from 'node:worker_threads';
 import { BackpackError, type ErrorJson, toBackpackError } from '../base/errors.ts';
+import { tooManyFiles } from '../base/open-files.ts';
 
 /** An object whose async methods can be called from another thread. */
 export type Callable = object;
@@ -64,6 +65,8 @@ export function threadPort(
   let nextId = 0;
   let dead: BackpackError | undefined;
   const fail = (error: unknown): void => {
+    if (/\b(?:EMFILE|ENFILE)\b/.test(error instanceof Error ? error.message : ''))
+      dead ??= tooManyFiles('a worker thread could not be started', error);
     dead ??= new BackpackError(
       'BP_WORKER',
       `a worker thread ended: ${error instanceof Error ? error.message : error}`,

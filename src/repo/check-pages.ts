@@ -3,6 +3,8 @@
  * says, entries in order, every extent on whole chunks of a data pack of the same writer. Findings about packs learn
  * here which paths they affect. Memory: one page.
  */
+
+import type { Breath } from '../base/breath.ts';
 import { byteStringToText } from '../base/bytes.ts';
 import { isBackpackError } from '../base/errors.ts';
 import { type Entry, EntryStream } from '../format/entry-stream.ts';
@@ -30,6 +32,8 @@ export interface PagesContext {
   readonly present: (pack: string) => boolean;
   /** Called once per page. */
   readonly onPage: () => void;
+  /** Taken with every extent: a page can name millions of records. */
+  readonly breath: Breath;
 }
 
 /** Checks the pages of a snapshot. @param writer of the snapshot */
@@ -146,6 +150,8 @@ class PagesPass {
 
   /** Something is wrong with what a page says. */
   #problem(page: PageRef, error: unknown, entry?: Entry): void {
+    // What was stopped is not damaged.
+    this.#c.breath.check();
     const finding = this.#c.log.add(packName(page.pack), problemOf(error, page.record));
     const path = entry?.path ?? (isBackpackError(error) ? pathOf(error.context['path']) : undefined);
     if (path === undefined) this.#affectRange([finding], page);
@@ -155,6 +161,7 @@ class PagesPass {
   async #entry(entry: Entry): Promise<void> {
     for (const extent of entry.extents) {
       if (extent.pack === hole || extent.pack === zeros) continue;
+      await this.#c.breath.take();
       try {
         await this.#extent(entry, extent);
       } catch (error) {

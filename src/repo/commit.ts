@@ -1,8 +1,9 @@
 /** The commit of a snapshot and the after-check that makes it safe (SPEC, "Writing, committing, deleting"). */
 import { ContainerWriter, type WriterMemory } from '../container/container-writer.ts';
 import { snapshotName } from '../format/names.ts';
-import { formatRoot, formatSnapshotLines, type PackRef, type Snapshot } from '../format/snapshot.ts';
+import { formatRoot, formatSnapshotLines, type Snapshot } from '../format/snapshot.ts';
 import type { ObjectWriter } from '../storage/storage.ts';
+import { notForwarded } from './forwarded.ts';
 import { readPresence } from './presence.ts';
 import type { Repository } from './repository.ts';
 
@@ -41,11 +42,20 @@ export function* snapshotTexts(snapshot: Snapshot): Generator<string> {
   yield* formatSnapshotLines(snapshot);
 }
 
-/** Packs of a snapshot that are gone, resized or about to be deleted: none means that it is safe. */
+/**
+ * Packs of a snapshot that are gone, resized or about to be deleted, and not forwarded: none means that it is safe.
+ */
 export async function afterCheck(
   repository: Repository,
-  packs: readonly PackRef[],
+  snapshot: Pick<Snapshot, 'packs' | 'pages'>,
 ): Promise<readonly string[]> {
   const presence = await readPresence(repository);
-  return packs.filter(({ id, sizeBytes }) => !presence.has(id, sizeBytes)).map(({ id }) => id);
+  const missing = snapshot.packs.filter(({ id, sizeBytes }) => !presence.has(id, sizeBytes));
+  if (missing.length === 0) return [];
+  return notForwarded(
+    repository,
+    snapshot,
+    missing.map(({ id }) => id),
+    presence,
+  );
 }

@@ -87,6 +87,8 @@ class Loader {
     let number = -1;
     let record = -1;
     let length = 0;
+    // A pack is covered when all its lines were read: damage in the midst of them must not hide the rest.
+    let current: string | undefined;
     for (let i = 0; i < reader.records; i += 1) {
       for (const line of linesOf(decodeText(await reader.read(i)))) {
         if (line.startsWith('["C",')) {
@@ -101,10 +103,12 @@ class Loader {
           record = -1;
           const usable = this.#presence.has(pack, size) && packDd === dd && !this.covered.has(pack);
           number = usable ? this.#packs.add(pack) : -1;
-          this.covered.add(pack);
+          if (current !== undefined) this.covered.add(current);
+          current = pack;
         }
       }
     }
+    if (current !== undefined) this.covered.add(current);
   }
 
   /** Reads a pack's table. @returns its lines for the index */
@@ -161,15 +165,24 @@ export async function writeIndex(
   const out = await storage.create(indexName(id));
   const writer = new ContainerWriter(memory, keyring, { kind: 'indx', repo, id, app }, out);
   const { kernel, plain } = memory.codec;
+  let filled = 0;
   for (const piece of [Buffer.from(head, 'latin1'), ...lines]) {
     const bytes = Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength);
+    // Records of whole lines, of up to 1 MiB.
     for (let from = 0; from < bytes.byteLength; ) {
-      const end = from + MiB >= bytes.byteLength ? bytes.byteLength : bytes.lastIndexOf(10, from + MiB) + 1;
-      kernel.bytes.set(bytes.subarray(from, end), plain);
-      await writer.addRecord(plain, end - from);
-      from = end;
+      const room = from + MiB - filled;
+      const end = room >= bytes.byteLength ? bytes.byteLength : bytes.lastIndexOf(10, room - 1) + 1;
+      if (end > from) {
+        kernel.bytes.set(bytes.subarray(from, end), plain + filled);
+        filled += end - from;
+        from = end;
+      }
+      if (from === bytes.byteLength) break;
+      await writer.addRecord(plain, filled);
+      filled = 0;
     }
   }
+  await writer.addRecord(plain, filled);
   await writer.finish();
   await writer.commit();
 }

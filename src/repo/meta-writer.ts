@@ -42,17 +42,36 @@ export class MetaWriter {
   }
 
   /** Stores a page. @returns where it is */
-  async add(text: string, page: Omit<PageRef, 'pack' | 'record'>): Promise<PageRef> {
-    const { pack, record } = await this.addText(text);
+  async add(
+    text: readonly (string | Uint8Array)[],
+    page: Omit<PageRef, 'pack' | 'record'>,
+  ): Promise<PageRef> {
+    const { pack, record } = await this.#record(text);
     return { ...page, pack, record };
   }
 
   /** Stores a text as one record. */
-  async addText(text: string): Promise<{ pack: string; record: number }> {
+  addText(text: string): Promise<{ pack: string; record: number }> {
+    return this.#record([text]);
+  }
+
+  async #record(pieces: readonly (string | Uint8Array)[]): Promise<{ pack: string; record: number }> {
     const writer = await this.#writer();
     const { codec } = this.#o.memory;
-    const length = codec.kernel.bytes.write(text, codec.plain, codec.plainMax, 'utf8');
-    if (length !== Buffer.byteLength(text)) throw new RangeError('a page is larger than a record');
+    let length = 0;
+    for (const piece of pieces) {
+      const room = codec.plainMax - length;
+      const at = codec.plain + length;
+      // 3 bytes a character is the most that UTF-8 needs.
+      if (piece.length * 3 > room && Buffer.byteLength(piece) > room)
+        throw new RangeError('a page is larger than a record');
+      if (typeof piece === 'string') {
+        length += codec.kernel.bytes.write(piece, at, room, 'utf8');
+      } else {
+        codec.kernel.bytes.set(piece, at);
+        length += piece.byteLength;
+      }
+    }
     const record = writer.records;
     await writer.addRecord(codec.plain, length);
     return { pack: writer.id, record };

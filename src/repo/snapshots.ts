@@ -13,6 +13,7 @@ import { parseTime } from '../format/time.ts';
 import type { SnapshotRoot } from '../schema/index.ts';
 import { listAll, type ObjectInfo } from '../storage/storage.ts';
 import type { Repository } from './repository.ts';
+import { endOfTime } from './snapshot-time.ts';
 
 /** A snapshot as the listing shows it. */
 export interface SnapshotInfo {
@@ -169,11 +170,12 @@ export class PageReader {
 const readersMax = 16;
 
 /**
- * Finds the snapshot a user means: `latest`, `latest~N`, or a unique prefix of the id or of its short form.
- * `latest` is the last complete one, or the last partial one when none is complete.
- * @throws BackpackError BP_NO_SNAPSHOT, BP_SNAPSHOT_AMBIGUOUS
+ * Finds the snapshot a user means: `latest`, `latest~N`, `@TIME`, or a unique prefix of the id or of its short form.
+ * `latest` is the last complete one, or the last partial one when none is complete; `@TIME` is what `latest` was then.
+ * @throws BackpackError BP_NO_SNAPSHOT, BP_SNAPSHOT_AMBIGUOUS, BP_USAGE
  */
 export function findSnapshot(list: SnapshotList, wanted: string): SnapshotInfo {
+  if (wanted.startsWith('@')) return findAt(list, wanted);
   const latest = /^latest(?:~(\d+))?$/.exec(wanted);
   if (latest !== null) {
     const complete = list.snapshots.filter(({ root }) => !root.partial);
@@ -192,6 +194,23 @@ export function findSnapshot(list: SnapshotList, wanted: string): SnapshotInfo {
     kind: 'usage',
     hint: `give more digits: ${found.map(({ id }) => shortId(id)).join(', ')}`,
   });
+}
+
+/** The last complete snapshot that was begun at or before the end of a time. */
+function findAt(list: SnapshotList, wanted: string): SnapshotInfo {
+  const end = endOfTime(wanted.slice(1));
+  if (end === undefined) {
+    throw new BackpackError('BP_USAGE', `not a time: ${wanted}`, {
+      kind: 'usage',
+      hint: 'write @2026-11-01 or @2026-11-01T18:30, with a Z behind it for UTC',
+    });
+  }
+  const then = list.snapshots.filter(
+    ({ root }) => !root.partial && parseTime(root.time) < BigInt(end) * 1_000_000n,
+  );
+  const [found] = latestFirst(then);
+  if (found !== undefined) return found;
+  throw noSnapshot(wanted, list);
 }
 
 /** Within one writer (seq, id) decides, whatever the clocks say; between writers the time does. */

@@ -240,6 +240,7 @@ export interface Config {
   readonly key?: string;
   /** Access key file for `tcp://` and `tls://`. */
   readonly accessKey?: string;
+  readonly cache?: boolean;
   readonly s3?: {
     readonly endpoint?: string;
     readonly region?: string;
@@ -256,6 +257,8 @@ export interface Config {
     readonly memory?: number | string;
     readonly readRate?: number | string;
     readonly writeRate?: number | string;
+    readonly uploadRate?: number | string;
+    readonly downloadRate?: number | string;
     readonly connections?: number;
     /** Seconds. */
     readonly timeout?: number;

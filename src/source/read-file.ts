@@ -5,6 +5,7 @@
 import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { type ByteString, byteStringToText } from '../base/bytes.ts';
 import { BackpackError } from '../base/errors.ts';
+import { isTooManyFiles, tooManyFiles } from '../base/open-files.ts';
 import { reach } from './reach.ts';
 
 /** What identifies the state of a file: when any part differs, the file has changed. */
@@ -96,6 +97,8 @@ export function closeSource(fd: number): void {
 
 /** An error while reading the source; `context.errno` holds the system's code. */
 function sourceError(error: unknown, path: ByteString): BackpackError {
+  // Not the file's fault, and true for every other one: it ends the run instead of leaving files out.
+  if (isTooManyFiles(error)) return tooManyFiles(byteStringToText(path), error);
   const { code } = error as NodeJS.ErrnoException;
   return new BackpackError('BP_SOURCE_READ', `${byteStringToText(path)}: ${(error as Error).message}`, {
     kind: 'source',

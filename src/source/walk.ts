@@ -68,42 +68,74 @@ function* ancestorsOf(
   return chain;
 }
 
+/** A folder on the way: its names, and how far the walk has come. */
+interface Level {
+  readonly real: string;
+  readonly stored: string;
+  readonly names: readonly ByteString[];
+  next: number;
+}
+
+/** A loop, not a recursion: a path of 65,535 bytes can have 32,767 folders. */
 function* visit(
-  real: ByteString,
-  stored: ByteString,
+  root: ByteString,
+  storedRoot: ByteString,
   skip: Skip,
   top: boolean,
 ): Generator<SourceItem | SourceProblem> {
-  let stat: BigIntStats;
-  let link: ByteString | undefined;
+  const levels: Level[] = [];
+  let real = root;
+  let stored = storedRoot;
+  for (;;) {
+    const found = lookAt(real, stored, skip);
+    if ('code' in found || !top || levels.length > 0) yield found;
+    if (!('code' in found) && found.stat.isDirectory()) {
+      const level = levelOf(real, stored);
+      if ('code' in level) yield level;
+      else levels.push(level);
+    }
+    let level = levels[levels.length - 1];
+    while (level !== undefined && level.next === level.names.length) {
+      levels.pop();
+      level = levels[levels.length - 1];
+    }
+    if (level === undefined) return;
+    const name = level.names[level.next++]!;
+    real = level.real + name;
+    stored = level.stored + name;
+  }
+}
+
+/** What is at a path. */
+function lookAt(real: ByteString, stored: ByteString, skip: Skip): SourceItem | SourceProblem {
   try {
     if (stored.length > pathMax)
       throw Object.assign(new Error('a snapshot has no place for a path this long'), {
         code: 'ENAMETOOLONG',
       });
-    stat = reach(real, (path) => lstatSync(path, { bigint: true }));
-    if (stat.isSymbolicLink()) link = reach(real, (path) => readlinkSync(path, 'latin1'));
+    const stat = reach(real, (path) => lstatSync(path, { bigint: true }));
+    const link = stat.isSymbolicLink() ? reach(real, (path) => readlinkSync(path, 'latin1')) : undefined;
+    const reason = skip(stat);
+    if (reason !== undefined) return { real, stored, code: 'skipped', message: reason };
+    return { real, stored, stat, link, ancestor: false };
   } catch (error) {
-    yield problem(real, stored, error);
-    return;
+    return problem(real, stored, error);
   }
-  const reason = skip(stat);
-  if (reason !== undefined) {
-    yield { real, stored, code: 'skipped', message: reason };
-    return;
-  }
-  if (!top) yield { real, stored, stat, link, ancestor: false };
-  if (!stat.isDirectory()) return;
-  let names: ByteString[];
+}
+
+/** The names in a folder, in order. */
+function levelOf(real: ByteString, stored: ByteString): Level | SourceProblem {
   try {
-    names = reach(real, (path) => readdirSync(path, 'latin1')).sort();
+    const names = reach(real, (path) => readdirSync(path, 'latin1')).sort();
+    return {
+      real: real === '/' ? '/' : `${real}/`,
+      stored: stored === '' ? '' : `${stored}/`,
+      names,
+      next: 0,
+    };
   } catch (error) {
-    yield problem(real, stored, error);
-    return;
+    return problem(real, stored, error);
   }
-  const realBase = real === '/' ? '/' : `${real}/`;
-  const storedBase = stored === '' ? '' : `${stored}/`;
-  for (const name of names) yield* visit(realBase + name, storedBase + name, skip, false);
 }
 
 function problem(real: ByteString, stored: ByteString, error: unknown): SourceProblem {

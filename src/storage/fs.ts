@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { constants, existsSync } from 'node:fs';
-import { type FileHandle, link, mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises';
+import { type FileHandle, link, lstat, mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { BackpackError } from '../base/errors.ts';
 import { FileWriter } from './file-writer.ts';
@@ -69,7 +69,7 @@ export class FsStorage implements Storage {
       // Does not block: a FIFO in the place of an object has no bytes, and nobody waits for a writer.
       file = await open(join(this.location, name), constants.O_RDONLY | constants.O_NONBLOCK);
       const offset = options.range?.offset ?? 0;
-      const length = options.range?.length ?? (await file.stat()).size;
+      const length = options.range?.length ?? sizeOf(await file.stat());
       const into = options.into?.subarray(0, length) ?? Buffer.allocUnsafeSlow(length);
       let got = 0;
       while (got < length) {
@@ -80,7 +80,12 @@ export class FsStorage implements Storage {
       }
       return into;
     } catch (error) {
-      throw this.#wrap(error, name);
+      const wrapped = this.#wrap(error, name) as BackpackError;
+      // What the listing shows is there: a link that leads nowhere has no bytes, like a folder.
+      if (wrapped.code !== 'BP_OBJECT_MISSING' || (await this.stat(name)) === undefined) throw wrapped;
+      const length = options.range?.length ?? 0;
+      if (length > 0) throw shortRead(this.location, name, length, 0);
+      return Buffer.alloc(0);
     } finally {
       await file?.close();
     }
@@ -90,8 +95,13 @@ export class FsStorage implements Storage {
     checkObjectName(name);
     throwIfCanceled(options.signal);
     try {
-      const found = await stat(join(this.location, name));
-      return { name, sizeBytes: found.size, timeMs: found.mtimeMs };
+      const path = join(this.location, name);
+      const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
+        // A link that leads nowhere stands in the place of an object: the object is damaged, not absent.
+        if (error.code === 'ENOENT') return lstat(path);
+        throw error;
+      });
+      return { name, sizeBytes: sizeOf(found), timeMs: found.mtimeMs };
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
       throw this.#wrap(error, name);
@@ -153,11 +163,14 @@ export class FsStorage implements Storage {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT' && (await this.#rootExists())) return;
       throw this.#wrap(error, folder);
     }
-    const key = (entry: (typeof found)[number]): string => entry.name + (entry.isDirectory() ? '/' : '');
+    // A folder in the place of an object is listed as one, without content: nobody must think that nothing is there.
+    const isFolder = (entry: (typeof found)[number]): boolean =>
+      entry.isDirectory() && !isObjectName(folder + entry.name);
+    const key = (entry: (typeof found)[number]): string => entry.name + (isFolder(entry) ? '/' : '');
     found.sort((a, b) => (key(a) < key(b) ? -1 : 1));
     for (const entry of found) {
       const name = folder + entry.name;
-      if (entry.isDirectory()) {
+      if (isFolder(entry)) {
         // A folder is left out when all that it can hold comes before `after`.
         const wanted = name !== 'tmp' && `${name}/`.startsWith(prefix) && `${name}/\uffff` > after;
         if (wanted) yield* this.#walk(`${name}/`, prefix, after);
@@ -285,6 +298,11 @@ export class FsStorage implements Storage {
     }
     return error as Error;
   }
+}
+
+/** Length of an object; what is no file has no bytes. */
+function sizeOf(found: { isFile(): boolean; readonly size: number }): number {
+  return found.isFile() ? found.size : 0;
 }
 
 /** Makes a folder and all missing ones above it, each made durable in its parent. */

@@ -1,14 +1,18 @@
 /** The storage contract and the storages that come with the program. */
+
+export { type CacheLimits, CacheStorage } from './cache.ts';
+export { ForwardStorage } from './forward.ts';
 export { FsStorage } from './fs.ts';
 export { MemoryStorage } from './memory.ts';
 export { checkObjectName, isObjectName, isReplaceable, type ObjectName } from './object-name.ts';
 export {
   openStorage,
   type S3Options,
-  type SharedRate,
   type StorageModule,
   type StorageSpec,
 } from './open.ts';
+export { ReadOnlyStorage } from './read-only.ts';
+export { type RetryPolicy, RetryStorage } from './retry.ts';
 export {
   type ByteRange,
   type CallOptions,
@@ -21,3 +25,5 @@ export {
   type Storage,
   type StorageCapabilities,
 } from './storage.ts';
+export { type StorageLimits, ThrottleStorage } from './throttle.ts';
+export { TimeoutStorage } from './timeout.ts';

@@ -5,12 +5,7 @@
 import { BackpackError } from '../base/errors.ts';
 import { FsStorage } from './fs.ts';
 import type { Storage } from './storage.ts';
-
-/** A rate that all threads share: see base/rate-limiter.ts. */
-export interface SharedRate {
-  readonly bytesPerSecond: number;
-  readonly state: SharedArrayBuffer;
-}
+import type { StorageLimits } from './throttle.ts';
 
 /** How an S3 bucket is reached, beyond what the AWS environment says. */
 export interface S3Options {
@@ -33,13 +28,21 @@ export interface StorageSpec {
   readonly location: string;
   /** Path of the access key file for `tcp://` and `tls://`. The file is read by whoever opens the storage. */
   readonly accessKeyFile?: string;
+  /** Path of a PEM file for `tls://`: own certificate and key, then who may have signed the server's certificate. */
+  readonly tlsFile?: string;
+  /** SHA-256 of the server's certificate, 64 hex digits; then nobody has to have signed it. */
+  readonly tlsFingerprint?: string;
+  /** Name and version of the program, for the log of a server. */
+  readonly app?: string;
   /** Connections of one client, all threads together. */
   readonly connections?: number;
   /** How long nothing may arrive before a call fails, ms. */
   readonly timeoutMs?: number;
   /** Limits on what is sent and received, all threads together. */
-  readonly limits?: { readonly upload?: SharedRate; readonly download?: SharedRate };
+  readonly limits?: StorageLimits;
   readonly s3?: S3Options;
+  /** Folder for copies of small objects that never change: see cache.ts. */
+  readonly cacheFolder?: string;
   /** Address (`file://` or `node:` resolvable) of the module that opens locations of a scheme: {@link StorageModule}. */
   readonly modules?: Readonly<Record<string, string>>;
   /** Options for those modules, by scheme; plain data. */
@@ -66,17 +69,39 @@ export function schemeOf(location: string): string | undefined {
  * @throws BackpackError BP_LOCATION for a kind of location this version does not know
  */
 export async function openStorage(spec: StorageSpec): Promise<Storage> {
+  let storage = await openUnlimited(spec);
+  if (spec.limits !== undefined) {
+    const { ThrottleStorage } = await import('./throttle.ts');
+    storage = new ThrottleStorage(storage, spec.limits);
+  }
+  if (spec.cacheFolder !== undefined) {
+    const { CacheStorage } = await import('./cache.ts');
+    storage = new CacheStorage(storage, spec.cacheFolder);
+  }
+  return storage;
+}
+
+async function openUnlimited(spec: StorageSpec): Promise<Storage> {
   const scheme = schemeOf(spec.location);
   if (scheme === undefined) return new FsStorage(spec.location);
   const module = spec.modules?.[scheme];
   if (module !== undefined) return openModule(scheme, module, spec);
   switch (scheme) {
-    // case 'tcp': and case 'tls': import('./remote.ts'); case 's3': import('./s3.ts')
+    case 's3': {
+      const { openS3 } = await import('./s3.ts');
+      return openS3(spec);
+    }
+    case 'tcp':
+    case 'tls':
+      return (await import('./remote/open-remote.ts')).openRemote(spec);
     default:
       throw new BackpackError(
         'BP_LOCATION',
         `locations of type ${scheme}:// are not supported by this version`,
-        { kind: 'usage', hint: 'give the path of a folder, for example /mnt/usb/backup' },
+        {
+          kind: 'usage',
+          hint: 'give the path of a folder, tcp://HOST:PORT/NAME, or s3://BUCKET/PREFIX',
+        },
       );
   }
 }
@@ -90,7 +115,8 @@ async function openModule(scheme: string, address: string, spec: StorageSpec): P
   }
   if (typeof module.openStorage !== 'function')
     throw moduleError(scheme, 'does not export openStorage', undefined);
-  return module.openStorage(spec);
+  const { RetryStorage } = await import('./retry.ts');
+  return new RetryStorage(await module.openStorage(spec), { forMs: spec.timeoutMs ?? 60_000 });
 }
 
 function moduleError(scheme: string, problem: string, cause: unknown): BackpackError {

@@ -1,5 +1,6 @@
 /** Errors of storages. Codes are tested on `errno`, because Node's names lie in places (EDQUOT, ESTALE). */
 import { BackpackError, isBackpackError } from '../base/errors.ts';
+import { isTooManyFiles, tooManyFiles } from '../base/open-files.ts';
 
 const noSpace = new Set([-28, -122, -27]);
 
@@ -19,6 +20,7 @@ export function fromSystemError(error: unknown, location: string, object: string
   }
   if (e.code === 'ENOENT') return notFound(location, object);
   if (e.code === 'EEXIST') return exists(location, object);
+  if (isTooManyFiles(e)) return tooManyFiles(object, error);
   const denied = e.code === 'EACCES' || e.code === 'EPERM' || e.code === 'EROFS';
   return new BackpackError(
     denied ? 'BP_STORAGE_DENIED' : 'BP_STORAGE_IO',
@@ -75,8 +77,34 @@ export function throwIfCanceled(signal: AbortSignal | undefined): void {
 }
 
 /** The error of a call that was ended by its signal. */
-function canceled(signal: AbortSignal): BackpackError {
+export function canceled(signal: AbortSignal): BackpackError {
   const { reason } = signal;
   if (isBackpackError(reason)) return reason;
   return new BackpackError('BP_CANCELED', 'the call was canceled', { kind: 'canceled', cause: reason });
+}
+
+/** BP_STORAGE_TIMEOUT: no answer in time; the call may succeed when it is made again. */
+export function timedOut(location: string, object: string, ms: number): BackpackError {
+  return new BackpackError(
+    'BP_STORAGE_TIMEOUT',
+    `${location} did not answer for ${Math.round(ms / 100) / 10} s`,
+    {
+      kind: 'network',
+      retry: 'now',
+      context: { location, object },
+      hint: 'check the network and the server, then run the command again; what is stored is kept',
+    },
+  );
+}
+
+/** BP_STORAGE_NETWORK: a connection could not be made or broke. */
+export function brokenConnection(location: string, object: string, cause: unknown): BackpackError {
+  const why = cause instanceof Error ? cause.message || (cause as NodeJS.ErrnoException).code : String(cause);
+  return new BackpackError('BP_STORAGE_NETWORK', `the connection to ${location} failed: ${why}`, {
+    kind: 'network',
+    retry: 'now',
+    context: { location, object },
+    cause,
+    hint: 'check the network and the server, then run the command again; what is stored is kept',
+  });
 }

@@ -106,6 +106,7 @@ test('links between documents lead somewhere', () => {
     ...documents,
     'docs/architecture.md',
     'docs/errors.md',
+    'docs/storage.md',
     'CHANGELOG.md',
     'SECURITY.md',
   ]) {

@@ -303,7 +303,7 @@ def facts(parent, name, inodes, path):
     s = os.lstat(name, dir_fd=parent)
     real = b"/proc/self/fd/%d/%s" % (parent, name)
     kind = stat.S_IFMT(s.st_mode)
-    f = {"type": oct(kind), "uid": s.st_uid, "gid": s.st_gid, "mtime": s.st_mtime_ns}
+    f = {"type": oct(kind), "uid": s.st_uid, "gid": s.st_gid, "mtime": str(s.st_mtime_ns)}
     if kind != stat.S_IFLNK:
         f["mode"] = oct(s.st_mode & 0o7777)
     if kind == stat.S_IFLNK:

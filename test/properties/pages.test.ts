@@ -34,10 +34,14 @@ function build(entries: readonly (NewEntry | Parameters<PageBuilder['add']>[0])[
   return [...entries.flatMap((entry) => builder.add(entry)), ...builder.flush()];
 }
 
+function textOf(pieces: readonly (string | Uint8Array)[]): string {
+  return pieces.map((piece) => (typeof piece === 'string' ? piece : Buffer.from(piece).toString())).join('');
+}
+
 function texts(pages: readonly BuiltPage[]): string[] {
   return pages.map((page) => {
     if (page.kind === 'old') throw new Error('an old page');
-    return page.text;
+    return textOf(page.text);
   });
 }
 
@@ -62,7 +66,7 @@ class Stored {
     const { entries, first, last, text } = page;
     const ref = { pack: idOf(900_000), record: this.#count++, entries, first, last };
     this.refs.push(ref);
-    this.texts.set(ref, text);
+    this.texts.set(ref, textOf(text));
   }
 
   /** The pages of the next snapshot when these entries are what the walk finds. */

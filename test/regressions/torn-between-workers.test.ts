@@ -58,7 +58,8 @@ it('a large file that changes between two workers is torn', async () => {
     pathHash: () => 1,
     beforeFirstFile: async () => {},
     onPage: async (page) => {
-      if (page.kind === 'new') pages.push(page.text);
+      if (page.kind === 'new')
+        pages.push(Buffer.concat(page.text.map((piece) => Buffer.from(piece as string))).toString());
     },
     onProblem: () => {},
     onWarning: (_path, list) => warnings.push(...list),

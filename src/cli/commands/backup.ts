@@ -18,6 +18,7 @@ import type { ConfigSet } from '../../schema/index.ts';
 import { rootOf, type SourceRoot } from '../../source/walk.ts';
 import { asTyped, type CommonOptions, type Context, exitCodes } from '../context.ts';
 import { checkHead } from '../head.ts';
+import { spelled } from '../render/names.ts';
 import { Voice } from '../render/output.ts';
 import { Progress } from '../render/progress.ts';
 import { bytes, count, counted, duration, safe } from '../render/text.ts';
@@ -223,7 +224,7 @@ function show(
     });
     if (counts.errors <= errorsShown || voice.verbose) {
       progress.done();
-      voice.warn(`cannot read ${safe(byteStringToText(event.path))} (${event.code})\n`);
+      voice.warn(`cannot read ${spelled(event.path)} (${event.code})\n`);
     } else if (counts.errors === errorsShown + 1) {
       voice.warn('more files could not be read; --verbose names them all\n');
     }
@@ -231,7 +232,17 @@ function show(
     const text = byteStringToText(event.path);
     voice.event({ type: 'warning', code: 'BP_SKIPPED', message: `left out: ${event.reason}`, path: text });
     progress.done();
-    voice.say(`left out ${safe(text)}: ${event.reason}\n`);
+    voice.say(`left out ${spelled(event.path)}: ${event.reason}\n`);
+  } else if (event.type === 'checkpoint') {
+    const { snapshotId, seq } = event;
+    voice.event({ type: 'checkpoint', snapshotId, shortId: shortId(snapshotId), seq });
+    progress.done();
+    voice.say(`kept what is done so far as partial snapshot ${shortId(snapshotId)}\n`);
+  } else if (event.type === 'key-file') {
+    const message = 'is a key file of a repository: whoever can read this backup can read that repository';
+    voice.event({ type: 'warning', code: 'BP_KEY_IN_SOURCE', message, path: byteStringToText(event.path) });
+    progress.done();
+    voice.warn(`warning: ${spelled(event.path)} ${message}\n`);
   } else {
     progress.done();
     warn(voice, event);
@@ -253,7 +264,7 @@ function warn(
   const path = byteStringToText(event.path);
   const say = (code: string, message: string, details = ''): void => {
     voice.event({ type: 'warning', code, message: message + details, path });
-    voice.warn(`${message}: ${safe(path)}\n`);
+    voice.warn(`${message}: ${spelled(event.path)}\n`);
   };
   if (event.type === 'silent-change') {
     say('BP_SILENT_CHANGE', 'the content changed, but neither its size nor any of its times');
@@ -279,8 +290,9 @@ function report(voice: Voice, s: BackupSummary, first: string, again: string): v
     s.bytesRead > 0 && s.bytesStored > 0 && s.bytesRead > s.bytesStored
       ? ` (${(s.bytesRead / s.bytesStored).toFixed(1)}x smaller)`
       : '';
+  const reread = s.rereadFiles === 0 ? '' : `, read again to be sure ${count(s.rereadFiles)}`;
   voice.say(
-    `${unread}${counted(s.files, 'file')}, ${bytes(s.bytes)}: new ${count(s.newFiles)}, changed ${count(s.changedFiles)}, unchanged ${count(s.unchangedFiles)}\n` +
+    `${unread}${counted(s.files, 'file')}, ${bytes(s.bytes)}: new ${count(s.newFiles)}, changed ${count(s.changedFiles)}, unchanged ${count(s.unchangedFiles)}${reread}\n` +
       `Read ${bytes(s.bytesRead)}, stored ${bytes(s.bytesStored)}${smaller} in ${duration(s.elapsedMs)}\n${first}` +
       `Restore with: ${again}\n`,
   );
@@ -294,6 +306,7 @@ function report(voice: Voice, s: BackupSummary, first: string, again: string): v
     filesNew: s.newFiles,
     filesChanged: s.changedFiles,
     filesUnchanged: s.unchangedFiles,
+    filesReread: s.rereadFiles,
     bytes: s.bytes,
     bytesRead: s.bytesRead,
     stored: s.bytesStored,

@@ -9,6 +9,7 @@ import { Voice } from '../render/output.ts';
 import { Progress } from '../render/progress.ts';
 import { bytes, counted, duration, safe } from '../render/text.ts';
 import { openFrom, parseThreads, readSettings } from '../settings.ts';
+import { withoutCache } from '../storage-settings.ts';
 
 /** Options of the command. */
 export interface CheckCommandOptions extends CommonOptions {
@@ -23,7 +24,7 @@ export async function check(context: Context, options: CheckCommandOptions): Pro
   const readData = options.readData === undefined ? {} : { readData: parseReadData(options.readData) };
   const settings = readSettings(context, options);
   const threads = options.threads === undefined ? settings.threads?.value : parseThreads(options.threads);
-  const { repository, key } = await openFrom(settings);
+  const { repository, key } = await openFrom({ ...settings, spec: withoutCache(settings.spec) });
   await checkHead(repository, new HeadStore(settings.folders.state));
   const progress = new Progress(voice, { done: 'checked', sent: 'read', items: 'objects' });
   try {

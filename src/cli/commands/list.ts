@@ -1,10 +1,10 @@
 /** `backpack list`: the snapshots. */
-import { byteStringToText } from '../../base/bytes.ts';
 import { HeadStore } from '../../config/heads.ts';
 import { type NameJson, nameFromJson } from '../../format/name-json.ts';
 import { shortId } from '../../format/names.ts';
 import { type CommonOptions, type Context, exitCodes } from '../context.ts';
 import { checkHead } from '../head.ts';
+import { spelled } from '../render/names.ts';
 import { Voice } from '../render/output.ts';
 import { bytes, count, counted, isoTime, safe, table, when } from '../render/text.ts';
 import { openFrom, readSettings } from '../settings.ts';
@@ -33,7 +33,7 @@ export async function list(context: Context, options: CommonOptions): Promise<nu
       bytes: root.stats.bytes,
       stored: root.stats.stored,
     });
-    const roots = root.roots.map((name) => byteStringToText(nameFromJson(name as NameJson)) || '.').join(' ');
+    const roots = root.roots.map((name) => spelled(nameFromJson(name as NameJson)) || '.').join(' ');
     const unread = root.stats.errors ?? 0;
     const notes = [
       ...(root.partial ? ['partial'] : []),
@@ -48,7 +48,7 @@ export async function list(context: Context, options: CommonOptions): Promise<nu
       safe(root.host),
       count(root.stats.files),
       bytes(root.stats.bytes),
-      safe(roots) + safe(notes),
+      roots + safe(notes),
     ]);
   }
   for (const { name, error } of found.unreadable) {

@@ -1,5 +1,5 @@
 /** `backpack ls`: what is in a snapshot. */
-import { byteStringToText, utf8ToByteString } from '../../base/bytes.ts';
+import type { ByteString } from '../../base/bytes.ts';
 import { BackpackError } from '../../base/errors.ts';
 import { HeadStore } from '../../config/heads.ts';
 import { type NameJson, nameFromJson } from '../../format/name-json.ts';
@@ -9,6 +9,7 @@ import { damagedOrThrow, findSnapshot, loadSnapshot, PageReader } from '../../re
 import type { PageEntry } from '../../schema/index.ts';
 import { type CommonOptions, type Context, exitCodes } from '../context.ts';
 import { checkHead } from '../head.ts';
+import { spelled, unspelled } from '../render/names.ts';
 import { Voice } from '../render/output.ts';
 import { safe, when } from '../render/text.ts';
 import { openFrom, readSettings } from '../settings.ts';
@@ -40,42 +41,41 @@ export async function ls(context: Context, wanted: string, options: CommonOption
     path,
     onPageError,
   )) {
+    if (context.signal.aborted) throw context.signal.reason;
     if (!isBelow(at, path)) continue;
     entries += 1;
     const line = { path: json.p, kind: type, mtime: json.m ?? '0.000000000', mode: json.o ?? '0000' };
     const { s, u, g, l, x } = json;
     voice.event({ type: 'entry', ...line, ...defined({ size: s, uid: u, gid: g, target: l, xxh64: x }) });
-    voice.result(`${row(byteStringToText(at), type, json)}\n`);
+    voice.result(`${row(at, type, json)}\n`);
   }
   if (entries === 0 && path !== '') {
-    throw new BackpackError(
-      'BP_NO_PATH',
-      `${byteStringToText(path)} is not in snapshot ${shortId(info.id)}`,
-      {
-        kind: 'not-found',
-        hint: `backpack ls ${shortId(info.id)} shows what is in it`,
-      },
-    );
+    throw new BackpackError('BP_NO_PATH', `${spelled(path)} is not in snapshot ${shortId(info.id)}`, {
+      kind: 'not-found',
+      hint: `backpack ls ${shortId(info.id)} shows what is in it`,
+    });
   }
   voice.event({ type: 'summary', command: 'ls', snapshotId: info.id, entries });
   return damaged > 0 ? exitCodes.damaged : exitCodes.ok;
 }
 
-/** `SNAPSHOT[:PATH]`; a path may begin with `/` or `./`, as it was given to backup. */
+/** A time has colons of its own. */
+const time = /^@\d{4}(?:-\d\d){0,2}(?:[T ]\d\d(?::\d\d){0,2})?Z?/;
+
+/** `SNAPSHOT[:PATH]`; a path may begin with `/` or `./`, as it was given to backup, and is spelled as ls spells it. */
 export function splitWanted(wanted: string): { snapshot: string; path: string } {
-  const colon = wanted.indexOf(':');
+  const colon = wanted.indexOf(':', time.exec(wanted)?.[0].length);
   if (colon < 0) return { snapshot: wanted, path: '' };
   const parts = wanted.slice(colon + 1).split('/');
   const path = parts.filter((part) => part !== '' && part !== '.').join('/');
-  return { snapshot: wanted.slice(0, colon) || 'latest', path: utf8ToByteString(path) };
+  return { snapshot: wanted.slice(0, colon) || 'latest', path: unspelled(path) };
 }
 
-function row(path: string, type: string, json: PageEntry): string {
+function row(path: ByteString, type: string, json: PageEntry): string {
   const letter = type === 'f' ? '-' : type;
   const size = String(json.s ?? '').padStart(14);
-  const target =
-    json.l === undefined ? '' : ` -> ${safe(byteStringToText(nameFromJson(json.l as NameJson)))}`;
-  return `${letter}${rights(json.o ?? '0000')} ${size}  ${when(json.m ?? '0')}  ${safe(path)}${target}`;
+  const target = json.l === undefined ? '' : ` -> ${spelled(nameFromJson(json.l as NameJson))}`;
+  return `${letter}${rights(json.o ?? '0000')} ${size}  ${when(json.m ?? '0')}  ${spelled(path)}${target}`;
 }
 
 function rights(mode: string): string {

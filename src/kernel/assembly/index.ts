@@ -17,6 +17,7 @@ import { HASH_STATE_BYTES } from './xxh64';
 
 export { decodeBlock } from './lz4-decode';
 export { clearTable, encodeBlock } from './lz4-encode';
+export { encodeBlockHigh } from './lz4-high';
 export { frameBound, frameBytes, frameContentSize, frameDecode, frameEncode } from './lz4-frame';
 export { hashDigest, hashInit, hashOnce, hashUpdate, hashZeros } from './xxh64';
 export { xxh32 } from './xxh32';

@@ -30,7 +30,7 @@ function hashOffset(value: u64): u32 {
 
 // @ts-ignore: decorator
 @inline
-function writeLength(op: u32, length: u32): u32 {
+export function writeLength(op: u32, length: u32): u32 {
   while (length >= 255) {
     store<u8>(op++, 255);
     length -= 255;
@@ -40,7 +40,7 @@ function writeLength(op: u32, length: u32): u32 {
 }
 
 /** The closing literals. 0 if the block would not be smaller than its input (`limit`). */
-function finish(op: u32, anchor: u32, end: u32, dst: u32, limit: u32): u32 {
+export function finish(op: u32, anchor: u32, end: u32, dst: u32, limit: u32): u32 {
   const run = end - anchor;
   const extra: u32 = run >= 15 ? (run - 15) / 255 + 1 : 0;
   if (op + 1 + extra + run > limit) return 0;
@@ -55,7 +55,7 @@ function finish(op: u32, anchor: u32, end: u32, dst: u32, limit: u32): u32 {
 /** Number of equal bytes at `a` and `b` (b < a), `a` going no further than `limit`. */
 // @ts-ignore: decorator
 @inline
-function matchLength(a: u32, b: u32, limit: u32): u32 {
+export function matchLength(a: u32, b: u32, limit: u32): u32 {
   const start = a;
   while (a + 8 <= limit) {
     const difference = load<u64>(a) ^ load<u64>(b);
@@ -77,7 +77,7 @@ function matchLength(a: u32, b: u32, limit: u32): u32 {
  */
 // @ts-ignore: decorator
 @inline
-function writeLiterals(op: u32, anchor: u32, run: u32, limit: u32): u32 {
+export function writeLiterals(op: u32, anchor: u32, run: u32, limit: u32): u32 {
   if (run < 15) {
     if (op + run + 8 > limit) return 0;
     v128.store(op, v128.load(anchor));

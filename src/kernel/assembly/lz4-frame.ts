@@ -7,6 +7,7 @@
 
 import { decodeBlock } from './lz4-decode';
 import { clearTable, encodeBlock } from './lz4-encode';
+import { encodeBlockHigh } from './lz4-high';
 import { SCRATCH, SCRATCH_BYTES, SLACK } from './layout';
 import { xxh32 } from './xxh32';
 import { equal, isZero } from './zero';
@@ -60,11 +61,23 @@ export function frameBound(length: u32): u32 {
   return HEADER_BYTES + length + ((length + BLOCK_BYTES - 1) / BLOCK_BYTES) * 4 + END_MARK_BYTES + SLACK;
 }
 
+/** One block by the fast search, or by the deep one where the fast one shows that the block shrinks at all. */
+function encodeOne(src: u32, size: u32, dst: u32, effort: u32): u32 {
+  clearTable();
+  const fast = encodeBlock(src, size, dst);
+  if (fast == 0 || effort == 1) return fast;
+  const high = encodeBlockHigh(src, size, dst, effort);
+  if (high) return high;
+  clearTable();
+  return encodeBlock(src, size, dst);
+}
+
 /**
  * Encodes [src, src+length) as one frame at `dst` (frameBound(length) bytes) and returns its length.
+ * `effort` 0 stores every block raw, 1 searches fast, more is the depth of the search for small output.
  * With `verify`, each compressed block is decoded and compared; a difference gives FRAME_VERIFY.
  */
-export function frameEncode(src: u32, length: u32, dst: u32, verify: u32): i32 {
+export function frameEncode(src: u32, length: u32, dst: u32, verify: u32, effort: u32): i32 {
   store<u32>(dst, MAGIC);
   store<u8>(dst, FLAGS, 4);
   store<u8>(dst, DESCRIPTOR, 5);
@@ -74,8 +87,7 @@ export function frameEncode(src: u32, length: u32, dst: u32, verify: u32): i32 {
   let left = length;
   while (left) {
     const size = left < BLOCK_BYTES ? left : BLOCK_BYTES;
-    clearTable();
-    const coded = encodeBlock(src, size, op + 4);
+    const coded = effort == 0 ? 0 : encodeOne(src, size, op + 4, effort);
     if (coded == 0) {
       store<u32>(op, size | RAW_BLOCK);
       memory.copy(op + 4, src, size);

@@ -6732,7 +6732,7 @@ return errors === 0;
 }
 
 export const config = validate83;
-const schema218 = {"$schema":"https://json-schema.org/draft/2020-12/schema","$id":"backpack:v1/config","type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"$schema":{"type":"string"},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"accessKey":{"$ref":"#/$defs/file"},"s3":{"$ref":"#/$defs/s3"},"compression":{"$ref":"#/$defs/compression"},"sets":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{},"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$":{"$ref":"#/$defs/set"}}},"limits":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"threads":{"type":"integer","minimum":1,"maximum":256},"memory":{"$ref":"#/$defs/bytes"},"readRate":{"$ref":"#/$defs/bytes"},"writeRate":{"$ref":"#/$defs/bytes"},"connections":{"type":"integer","minimum":1,"maximum":64},"timeout":{"type":"integer","minimum":1,"maximum":3600}}},"retention":{"type":"object"},"hooks":{"type":"object"}},"$defs":{"location":{"type":"string","minLength":1,"maxLength":4096},"file":{"type":"string","minLength":1,"maxLength":4096},"s3":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"endpoint":{"type":"string","maxLength":1024,"pattern":"^https?://[^/@?#]+/?$"},"region":{"type":"string","pattern":"^[A-Za-z0-9-]{1,64}$"},"addressing":{"enum":["path","virtual"]},"storageClass":{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"},"encryption":{"type":"object","additionalProperties":false,"required":["algorithm"],"properties":{"algorithm":{"enum":["AES256","aws:kms"]},"kmsKeyId":{"type":"string","minLength":1,"maxLength":2048}}},"retention":{"type":"object","additionalProperties":false,"required":["mode","days"],"properties":{"mode":{"enum":["GOVERNANCE","COMPLIANCE"]},"days":{"type":"integer","minimum":1,"maximum":36500}}}}},"compression":{"enum":["lz4","none"]},"bytes":{"if":{"type":"string"},"then":{"type":"string","pattern":"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},"else":{"type":"integer","minimum":1,"maximum":9007199254740991}},"set":{"type":"object","additionalProperties":false,"required":["paths"],"patternProperties":{"^//":{}},"properties":{"paths":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"exclude":{"type":"array","maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"tags":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":1024}},"host":{"type":"string","minLength":1,"maxLength":1024},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"compression":{"$ref":"#/$defs/compression"}}}}};
+const schema218 = {"$schema":"https://json-schema.org/draft/2020-12/schema","$id":"backpack:v1/config","type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"$schema":{"type":"string"},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"accessKey":{"$ref":"#/$defs/file"},"s3":{"$ref":"#/$defs/s3"},"cache":{"type":"boolean"},"compression":{"$ref":"#/$defs/compression"},"sets":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{},"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$":{"$ref":"#/$defs/set"}}},"limits":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"threads":{"type":"integer","minimum":1,"maximum":256},"memory":{"$ref":"#/$defs/bytes"},"readRate":{"$ref":"#/$defs/bytes"},"writeRate":{"$ref":"#/$defs/bytes"},"uploadRate":{"$ref":"#/$defs/bytes"},"downloadRate":{"$ref":"#/$defs/bytes"},"connections":{"type":"integer","minimum":1,"maximum":64},"timeout":{"type":"integer","minimum":1,"maximum":3600}}},"retention":{"type":"object"},"hooks":{"type":"object"}},"$defs":{"location":{"type":"string","minLength":1,"maxLength":4096},"file":{"type":"string","minLength":1,"maxLength":4096},"s3":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"endpoint":{"type":"string","maxLength":1024,"pattern":"^https?://[^/@?#]+/?$"},"region":{"type":"string","pattern":"^[A-Za-z0-9-]{1,64}$"},"addressing":{"enum":["path","virtual"]},"storageClass":{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"},"encryption":{"type":"object","additionalProperties":false,"required":["algorithm"],"properties":{"algorithm":{"enum":["AES256","aws:kms"]},"kmsKeyId":{"type":"string","minLength":1,"maxLength":2048}}},"retention":{"type":"object","additionalProperties":false,"required":["mode","days"],"properties":{"mode":{"enum":["GOVERNANCE","COMPLIANCE"]},"days":{"type":"integer","minimum":1,"maximum":36500}}}}},"compression":{"enum":["lz4","none"]},"bytes":{"if":{"type":"string"},"then":{"type":"string","pattern":"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},"else":{"type":"integer","minimum":1,"maximum":9007199254740991}},"set":{"type":"object","additionalProperties":false,"required":["paths"],"patternProperties":{"^//":{}},"properties":{"paths":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"exclude":{"type":"array","maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"tags":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":1024}},"host":{"type":"string","minLength":1,"maxLength":1024},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"compression":{"$ref":"#/$defs/compression"}}}}};
 const schema222 = {"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"endpoint":{"type":"string","maxLength":1024,"pattern":"^https?://[^/@?#]+/?$"},"region":{"type":"string","pattern":"^[A-Za-z0-9-]{1,64}$"},"addressing":{"enum":["path","virtual"]},"storageClass":{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"},"encryption":{"type":"object","additionalProperties":false,"required":["algorithm"],"properties":{"algorithm":{"enum":["AES256","aws:kms"]},"kmsKeyId":{"type":"string","minLength":1,"maxLength":2048}}},"retention":{"type":"object","additionalProperties":false,"required":["mode","days"],"properties":{"mode":{"enum":["GOVERNANCE","COMPLIANCE"]},"days":{"type":"integer","minimum":1,"maximum":36500}}}}};
 const schema223 = {"enum":["lz4","none"]};
 const func86 = Object.prototype.hasOwnProperty;
@@ -7409,11 +7409,10 @@ else {
 var valid0 = true;
 }
 if(valid0){
-if(data.compression !== undefined){
-let data15 = data.compression;
+if(data.cache !== undefined){
 const _errs36 = errors;
-if(!((data15 === "lz4") || (data15 === "none"))){
-validate83.errors = [{instancePath:instancePath+"/compression",keyword:"enum",params:{allowedValues: schema223.enum},message:"must be equal to one of the allowed values"}];
+if(typeof data.cache !== "boolean"){
+validate83.errors = [{instancePath:instancePath+"/cache",keyword:"type",params:{type: "boolean"},message:"must be boolean"}];
 return false;
 }
 var valid0 = _errs36 === errors;
@@ -7422,31 +7421,44 @@ else {
 var valid0 = true;
 }
 if(valid0){
-if(data.sets !== undefined){
-let data16 = data.sets;
+if(data.compression !== undefined){
+let data16 = data.compression;
 const _errs38 = errors;
-if(errors === _errs38){
-if(data16 && typeof data16 == "object" && !Array.isArray(data16)){
+if(!((data16 === "lz4") || (data16 === "none"))){
+validate83.errors = [{instancePath:instancePath+"/compression",keyword:"enum",params:{allowedValues: schema223.enum},message:"must be equal to one of the allowed values"}];
+return false;
+}
+var valid0 = _errs38 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.sets !== undefined){
+let data17 = data.sets;
 const _errs40 = errors;
-for(const key4 in data16){
+if(errors === _errs40){
+if(data17 && typeof data17 == "object" && !Array.isArray(data17)){
+const _errs42 = errors;
+for(const key4 in data17){
 if(!((pattern96.test(key4)) || (pattern102.test(key4)))){
 validate83.errors = [{instancePath:instancePath+"/sets",keyword:"additionalProperties",params:{additionalProperty: key4},message:"must NOT have additional properties"}];
 return false;
 break;
 }
 }
-if(_errs40 === errors){
+if(_errs42 === errors){
 var valid9 = true;
 if(valid9){
 var valid9 = true;
-for(const key6 in data16){
+for(const key6 in data17){
 if(pattern102.test(key6)){
-const _errs41 = errors;
-if(!(validate84(data16[key6], {instancePath:instancePath+"/sets/" + key6.replace(/~/g, "~0").replace(/\//g, "~1"),parentData:data16,parentDataProperty:key6,rootData,dynamicAnchors}))){
+const _errs43 = errors;
+if(!(validate84(data17[key6], {instancePath:instancePath+"/sets/" + key6.replace(/~/g, "~0").replace(/\//g, "~1"),parentData:data17,parentDataProperty:key6,rootData,dynamicAnchors}))){
 vErrors = vErrors === null ? validate84.errors : vErrors.concat(validate84.errors);
 errors = vErrors.length;
 }
-var valid9 = _errs41 === errors;
+var valid9 = _errs43 === errors;
 if(!valid9){
 break;
 }
@@ -7460,60 +7472,60 @@ validate83.errors = [{instancePath:instancePath+"/sets",keyword:"type",params:{t
 return false;
 }
 }
-var valid0 = _errs38 === errors;
+var valid0 = _errs40 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.limits !== undefined){
-let data18 = data.limits;
-const _errs42 = errors;
-if(errors === _errs42){
-if(data18 && typeof data18 == "object" && !Array.isArray(data18)){
+let data19 = data.limits;
 const _errs44 = errors;
-for(const key7 in data18){
-if(!(((((((key7 === "threads") || (key7 === "memory")) || (key7 === "readRate")) || (key7 === "writeRate")) || (key7 === "connections")) || (key7 === "timeout")) || (pattern96.test(key7)))){
+if(errors === _errs44){
+if(data19 && typeof data19 == "object" && !Array.isArray(data19)){
+const _errs46 = errors;
+for(const key7 in data19){
+if(!(((((((((key7 === "threads") || (key7 === "memory")) || (key7 === "readRate")) || (key7 === "writeRate")) || (key7 === "uploadRate")) || (key7 === "downloadRate")) || (key7 === "connections")) || (key7 === "timeout")) || (pattern96.test(key7)))){
 validate83.errors = [{instancePath:instancePath+"/limits",keyword:"additionalProperties",params:{additionalProperty: key7},message:"must NOT have additional properties"}];
 return false;
 break;
 }
 }
-if(_errs44 === errors){
-if(data18.threads !== undefined){
-let data19 = data18.threads;
-const _errs45 = errors;
-if(!(((typeof data19 == "number") && (!(data19 % 1) && !isNaN(data19))) && (isFinite(data19)))){
+if(_errs46 === errors){
+if(data19.threads !== undefined){
+let data20 = data19.threads;
+const _errs47 = errors;
+if(!(((typeof data20 == "number") && (!(data20 % 1) && !isNaN(data20))) && (isFinite(data20)))){
 validate83.errors = [{instancePath:instancePath+"/limits/threads",keyword:"type",params:{type: "integer"},message:"must be integer"}];
 return false;
 }
-if(errors === _errs45){
-if((typeof data19 == "number") && (isFinite(data19))){
-if(data19 > 256 || isNaN(data19)){
+if(errors === _errs47){
+if((typeof data20 == "number") && (isFinite(data20))){
+if(data20 > 256 || isNaN(data20)){
 validate83.errors = [{instancePath:instancePath+"/limits/threads",keyword:"maximum",params:{comparison: "<=", limit: 256},message:"must be <= 256"}];
 return false;
 }
 else {
-if(data19 < 1 || isNaN(data19)){
+if(data20 < 1 || isNaN(data20)){
 validate83.errors = [{instancePath:instancePath+"/limits/threads",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"}];
 return false;
 }
 }
 }
 }
-var valid10 = _errs45 === errors;
+var valid10 = _errs47 === errors;
 }
 else {
 var valid10 = true;
 }
 if(valid10){
-if(data18.memory !== undefined){
-let data20 = data18.memory;
-const _errs47 = errors;
+if(data19.memory !== undefined){
+let data21 = data19.memory;
 const _errs49 = errors;
+const _errs51 = errors;
 let valid12 = true;
-const _errs50 = errors;
-if(typeof data20 !== "string"){
+const _errs52 = errors;
+if(typeof data21 !== "string"){
 const err0 = {};
 if(vErrors === null){
 vErrors = [err0];
@@ -7523,11 +7535,11 @@ vErrors.push(err0);
 }
 errors++;
 }
-var _valid0 = _errs50 === errors;
-errors = _errs49;
+var _valid0 = _errs52 === errors;
+errors = _errs51;
 if(vErrors !== null){
-if(_errs49){
-vErrors.length = _errs49;
+if(_errs51){
+vErrors.length = _errs51;
 }
 else {
 vErrors = null;
@@ -7535,10 +7547,10 @@ vErrors = null;
 }
 let ifClause0;
 if(_valid0){
-const _errs52 = errors;
-if(errors === _errs52){
-if(typeof data20 === "string"){
-if(!pattern107.test(data20)){
+const _errs54 = errors;
+if(errors === _errs54){
+if(typeof data21 === "string"){
+if(!pattern107.test(data21)){
 validate83.errors = [{instancePath:instancePath+"/limits/memory",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
 return false;
 }
@@ -7548,31 +7560,31 @@ validate83.errors = [{instancePath:instancePath+"/limits/memory",keyword:"type",
 return false;
 }
 }
-var _valid0 = _errs52 === errors;
+var _valid0 = _errs54 === errors;
 valid12 = _valid0;
 ifClause0 = "then";
 }
 else {
-const _errs54 = errors;
-if(!(((typeof data20 == "number") && (!(data20 % 1) && !isNaN(data20))) && (isFinite(data20)))){
+const _errs56 = errors;
+if(!(((typeof data21 == "number") && (!(data21 % 1) && !isNaN(data21))) && (isFinite(data21)))){
 validate83.errors = [{instancePath:instancePath+"/limits/memory",keyword:"type",params:{type: "integer"},message:"must be integer"}];
 return false;
 }
-if(errors === _errs54){
-if((typeof data20 == "number") && (isFinite(data20))){
-if(data20 > 9007199254740991 || isNaN(data20)){
+if(errors === _errs56){
+if((typeof data21 == "number") && (isFinite(data21))){
+if(data21 > 9007199254740991 || isNaN(data21)){
 validate83.errors = [{instancePath:instancePath+"/limits/memory",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"}];
 return false;
 }
 else {
-if(data20 < 1 || isNaN(data20)){
+if(data21 < 1 || isNaN(data21)){
 validate83.errors = [{instancePath:instancePath+"/limits/memory",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"}];
 return false;
 }
 }
 }
 }
-var _valid0 = _errs54 === errors;
+var _valid0 = _errs56 === errors;
 valid12 = _valid0;
 ifClause0 = "else";
 }
@@ -7588,19 +7600,19 @@ errors++;
 validate83.errors = vErrors;
 return false;
 }
-var valid10 = _errs47 === errors;
+var valid10 = _errs49 === errors;
 }
 else {
 var valid10 = true;
 }
 if(valid10){
-if(data18.readRate !== undefined){
-let data21 = data18.readRate;
-const _errs56 = errors;
+if(data19.readRate !== undefined){
+let data22 = data19.readRate;
 const _errs58 = errors;
+const _errs60 = errors;
 let valid14 = true;
-const _errs59 = errors;
-if(typeof data21 !== "string"){
+const _errs61 = errors;
+if(typeof data22 !== "string"){
 const err2 = {};
 if(vErrors === null){
 vErrors = [err2];
@@ -7610,11 +7622,11 @@ vErrors.push(err2);
 }
 errors++;
 }
-var _valid1 = _errs59 === errors;
-errors = _errs58;
+var _valid1 = _errs61 === errors;
+errors = _errs60;
 if(vErrors !== null){
-if(_errs58){
-vErrors.length = _errs58;
+if(_errs60){
+vErrors.length = _errs60;
 }
 else {
 vErrors = null;
@@ -7622,10 +7634,10 @@ vErrors = null;
 }
 let ifClause1;
 if(_valid1){
-const _errs61 = errors;
-if(errors === _errs61){
-if(typeof data21 === "string"){
-if(!pattern107.test(data21)){
+const _errs63 = errors;
+if(errors === _errs63){
+if(typeof data22 === "string"){
+if(!pattern107.test(data22)){
 validate83.errors = [{instancePath:instancePath+"/limits/readRate",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
 return false;
 }
@@ -7635,31 +7647,31 @@ validate83.errors = [{instancePath:instancePath+"/limits/readRate",keyword:"type
 return false;
 }
 }
-var _valid1 = _errs61 === errors;
+var _valid1 = _errs63 === errors;
 valid14 = _valid1;
 ifClause1 = "then";
 }
 else {
-const _errs63 = errors;
-if(!(((typeof data21 == "number") && (!(data21 % 1) && !isNaN(data21))) && (isFinite(data21)))){
+const _errs65 = errors;
+if(!(((typeof data22 == "number") && (!(data22 % 1) && !isNaN(data22))) && (isFinite(data22)))){
 validate83.errors = [{instancePath:instancePath+"/limits/readRate",keyword:"type",params:{type: "integer"},message:"must be integer"}];
 return false;
 }
-if(errors === _errs63){
-if((typeof data21 == "number") && (isFinite(data21))){
-if(data21 > 9007199254740991 || isNaN(data21)){
+if(errors === _errs65){
+if((typeof data22 == "number") && (isFinite(data22))){
+if(data22 > 9007199254740991 || isNaN(data22)){
 validate83.errors = [{instancePath:instancePath+"/limits/readRate",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"}];
 return false;
 }
 else {
-if(data21 < 1 || isNaN(data21)){
+if(data22 < 1 || isNaN(data22)){
 validate83.errors = [{instancePath:instancePath+"/limits/readRate",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"}];
 return false;
 }
 }
 }
 }
-var _valid1 = _errs63 === errors;
+var _valid1 = _errs65 === errors;
 valid14 = _valid1;
 ifClause1 = "else";
 }
@@ -7675,19 +7687,19 @@ errors++;
 validate83.errors = vErrors;
 return false;
 }
-var valid10 = _errs56 === errors;
+var valid10 = _errs58 === errors;
 }
 else {
 var valid10 = true;
 }
 if(valid10){
-if(data18.writeRate !== undefined){
-let data22 = data18.writeRate;
-const _errs65 = errors;
+if(data19.writeRate !== undefined){
+let data23 = data19.writeRate;
 const _errs67 = errors;
+const _errs69 = errors;
 let valid16 = true;
-const _errs68 = errors;
-if(typeof data22 !== "string"){
+const _errs70 = errors;
+if(typeof data23 !== "string"){
 const err4 = {};
 if(vErrors === null){
 vErrors = [err4];
@@ -7697,11 +7709,11 @@ vErrors.push(err4);
 }
 errors++;
 }
-var _valid2 = _errs68 === errors;
-errors = _errs67;
+var _valid2 = _errs70 === errors;
+errors = _errs69;
 if(vErrors !== null){
-if(_errs67){
-vErrors.length = _errs67;
+if(_errs69){
+vErrors.length = _errs69;
 }
 else {
 vErrors = null;
@@ -7709,10 +7721,10 @@ vErrors = null;
 }
 let ifClause2;
 if(_valid2){
-const _errs70 = errors;
-if(errors === _errs70){
-if(typeof data22 === "string"){
-if(!pattern107.test(data22)){
+const _errs72 = errors;
+if(errors === _errs72){
+if(typeof data23 === "string"){
+if(!pattern107.test(data23)){
 validate83.errors = [{instancePath:instancePath+"/limits/writeRate",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
 return false;
 }
@@ -7722,31 +7734,31 @@ validate83.errors = [{instancePath:instancePath+"/limits/writeRate",keyword:"typ
 return false;
 }
 }
-var _valid2 = _errs70 === errors;
+var _valid2 = _errs72 === errors;
 valid16 = _valid2;
 ifClause2 = "then";
 }
 else {
-const _errs72 = errors;
-if(!(((typeof data22 == "number") && (!(data22 % 1) && !isNaN(data22))) && (isFinite(data22)))){
+const _errs74 = errors;
+if(!(((typeof data23 == "number") && (!(data23 % 1) && !isNaN(data23))) && (isFinite(data23)))){
 validate83.errors = [{instancePath:instancePath+"/limits/writeRate",keyword:"type",params:{type: "integer"},message:"must be integer"}];
 return false;
 }
-if(errors === _errs72){
-if((typeof data22 == "number") && (isFinite(data22))){
-if(data22 > 9007199254740991 || isNaN(data22)){
+if(errors === _errs74){
+if((typeof data23 == "number") && (isFinite(data23))){
+if(data23 > 9007199254740991 || isNaN(data23)){
 validate83.errors = [{instancePath:instancePath+"/limits/writeRate",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"}];
 return false;
 }
 else {
-if(data22 < 1 || isNaN(data22)){
+if(data23 < 1 || isNaN(data23)){
 validate83.errors = [{instancePath:instancePath+"/limits/writeRate",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"}];
 return false;
 }
 }
 }
 }
-var _valid2 = _errs72 === errors;
+var _valid2 = _errs74 === errors;
 valid16 = _valid2;
 ifClause2 = "else";
 }
@@ -7762,64 +7774,240 @@ errors++;
 validate83.errors = vErrors;
 return false;
 }
-var valid10 = _errs65 === errors;
+var valid10 = _errs67 === errors;
 }
 else {
 var valid10 = true;
 }
 if(valid10){
-if(data18.connections !== undefined){
-let data23 = data18.connections;
-const _errs74 = errors;
-if(!(((typeof data23 == "number") && (!(data23 % 1) && !isNaN(data23))) && (isFinite(data23)))){
+if(data19.uploadRate !== undefined){
+let data24 = data19.uploadRate;
+const _errs76 = errors;
+const _errs78 = errors;
+let valid18 = true;
+const _errs79 = errors;
+if(typeof data24 !== "string"){
+const err6 = {};
+if(vErrors === null){
+vErrors = [err6];
+}
+else {
+vErrors.push(err6);
+}
+errors++;
+}
+var _valid3 = _errs79 === errors;
+errors = _errs78;
+if(vErrors !== null){
+if(_errs78){
+vErrors.length = _errs78;
+}
+else {
+vErrors = null;
+}
+}
+let ifClause3;
+if(_valid3){
+const _errs81 = errors;
+if(errors === _errs81){
+if(typeof data24 === "string"){
+if(!pattern107.test(data24)){
+validate83.errors = [{instancePath:instancePath+"/limits/uploadRate",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
+return false;
+}
+}
+else {
+validate83.errors = [{instancePath:instancePath+"/limits/uploadRate",keyword:"type",params:{type: "string"},message:"must be string"}];
+return false;
+}
+}
+var _valid3 = _errs81 === errors;
+valid18 = _valid3;
+ifClause3 = "then";
+}
+else {
+const _errs83 = errors;
+if(!(((typeof data24 == "number") && (!(data24 % 1) && !isNaN(data24))) && (isFinite(data24)))){
+validate83.errors = [{instancePath:instancePath+"/limits/uploadRate",keyword:"type",params:{type: "integer"},message:"must be integer"}];
+return false;
+}
+if(errors === _errs83){
+if((typeof data24 == "number") && (isFinite(data24))){
+if(data24 > 9007199254740991 || isNaN(data24)){
+validate83.errors = [{instancePath:instancePath+"/limits/uploadRate",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"}];
+return false;
+}
+else {
+if(data24 < 1 || isNaN(data24)){
+validate83.errors = [{instancePath:instancePath+"/limits/uploadRate",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"}];
+return false;
+}
+}
+}
+}
+var _valid3 = _errs83 === errors;
+valid18 = _valid3;
+ifClause3 = "else";
+}
+if(!valid18){
+const err7 = {instancePath:instancePath+"/limits/uploadRate",keyword:"if",params:{failingKeyword: ifClause3},message:"must match \""+ifClause3+"\" schema"};
+if(vErrors === null){
+vErrors = [err7];
+}
+else {
+vErrors.push(err7);
+}
+errors++;
+validate83.errors = vErrors;
+return false;
+}
+var valid10 = _errs76 === errors;
+}
+else {
+var valid10 = true;
+}
+if(valid10){
+if(data19.downloadRate !== undefined){
+let data25 = data19.downloadRate;
+const _errs85 = errors;
+const _errs87 = errors;
+let valid20 = true;
+const _errs88 = errors;
+if(typeof data25 !== "string"){
+const err8 = {};
+if(vErrors === null){
+vErrors = [err8];
+}
+else {
+vErrors.push(err8);
+}
+errors++;
+}
+var _valid4 = _errs88 === errors;
+errors = _errs87;
+if(vErrors !== null){
+if(_errs87){
+vErrors.length = _errs87;
+}
+else {
+vErrors = null;
+}
+}
+let ifClause4;
+if(_valid4){
+const _errs90 = errors;
+if(errors === _errs90){
+if(typeof data25 === "string"){
+if(!pattern107.test(data25)){
+validate83.errors = [{instancePath:instancePath+"/limits/downloadRate",keyword:"pattern",params:{pattern: "^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},message:"must match pattern \""+"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"+"\""}];
+return false;
+}
+}
+else {
+validate83.errors = [{instancePath:instancePath+"/limits/downloadRate",keyword:"type",params:{type: "string"},message:"must be string"}];
+return false;
+}
+}
+var _valid4 = _errs90 === errors;
+valid20 = _valid4;
+ifClause4 = "then";
+}
+else {
+const _errs92 = errors;
+if(!(((typeof data25 == "number") && (!(data25 % 1) && !isNaN(data25))) && (isFinite(data25)))){
+validate83.errors = [{instancePath:instancePath+"/limits/downloadRate",keyword:"type",params:{type: "integer"},message:"must be integer"}];
+return false;
+}
+if(errors === _errs92){
+if((typeof data25 == "number") && (isFinite(data25))){
+if(data25 > 9007199254740991 || isNaN(data25)){
+validate83.errors = [{instancePath:instancePath+"/limits/downloadRate",keyword:"maximum",params:{comparison: "<=", limit: 9007199254740991},message:"must be <= 9007199254740991"}];
+return false;
+}
+else {
+if(data25 < 1 || isNaN(data25)){
+validate83.errors = [{instancePath:instancePath+"/limits/downloadRate",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"}];
+return false;
+}
+}
+}
+}
+var _valid4 = _errs92 === errors;
+valid20 = _valid4;
+ifClause4 = "else";
+}
+if(!valid20){
+const err9 = {instancePath:instancePath+"/limits/downloadRate",keyword:"if",params:{failingKeyword: ifClause4},message:"must match \""+ifClause4+"\" schema"};
+if(vErrors === null){
+vErrors = [err9];
+}
+else {
+vErrors.push(err9);
+}
+errors++;
+validate83.errors = vErrors;
+return false;
+}
+var valid10 = _errs85 === errors;
+}
+else {
+var valid10 = true;
+}
+if(valid10){
+if(data19.connections !== undefined){
+let data26 = data19.connections;
+const _errs94 = errors;
+if(!(((typeof data26 == "number") && (!(data26 % 1) && !isNaN(data26))) && (isFinite(data26)))){
 validate83.errors = [{instancePath:instancePath+"/limits/connections",keyword:"type",params:{type: "integer"},message:"must be integer"}];
 return false;
 }
-if(errors === _errs74){
-if((typeof data23 == "number") && (isFinite(data23))){
-if(data23 > 64 || isNaN(data23)){
+if(errors === _errs94){
+if((typeof data26 == "number") && (isFinite(data26))){
+if(data26 > 64 || isNaN(data26)){
 validate83.errors = [{instancePath:instancePath+"/limits/connections",keyword:"maximum",params:{comparison: "<=", limit: 64},message:"must be <= 64"}];
 return false;
 }
 else {
-if(data23 < 1 || isNaN(data23)){
+if(data26 < 1 || isNaN(data26)){
 validate83.errors = [{instancePath:instancePath+"/limits/connections",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"}];
 return false;
 }
 }
 }
 }
-var valid10 = _errs74 === errors;
+var valid10 = _errs94 === errors;
 }
 else {
 var valid10 = true;
 }
 if(valid10){
-if(data18.timeout !== undefined){
-let data24 = data18.timeout;
-const _errs76 = errors;
-if(!(((typeof data24 == "number") && (!(data24 % 1) && !isNaN(data24))) && (isFinite(data24)))){
+if(data19.timeout !== undefined){
+let data27 = data19.timeout;
+const _errs96 = errors;
+if(!(((typeof data27 == "number") && (!(data27 % 1) && !isNaN(data27))) && (isFinite(data27)))){
 validate83.errors = [{instancePath:instancePath+"/limits/timeout",keyword:"type",params:{type: "integer"},message:"must be integer"}];
 return false;
 }
-if(errors === _errs76){
-if((typeof data24 == "number") && (isFinite(data24))){
-if(data24 > 3600 || isNaN(data24)){
+if(errors === _errs96){
+if((typeof data27 == "number") && (isFinite(data27))){
+if(data27 > 3600 || isNaN(data27)){
 validate83.errors = [{instancePath:instancePath+"/limits/timeout",keyword:"maximum",params:{comparison: "<=", limit: 3600},message:"must be <= 3600"}];
 return false;
 }
 else {
-if(data24 < 1 || isNaN(data24)){
+if(data27 < 1 || isNaN(data27)){
 validate83.errors = [{instancePath:instancePath+"/limits/timeout",keyword:"minimum",params:{comparison: ">=", limit: 1},message:"must be >= 1"}];
 return false;
 }
 }
 }
 }
-var valid10 = _errs76 === errors;
+var valid10 = _errs96 === errors;
 }
 else {
 var valid10 = true;
+}
+}
 }
 }
 }
@@ -7833,36 +8021,37 @@ validate83.errors = [{instancePath:instancePath+"/limits",keyword:"type",params:
 return false;
 }
 }
-var valid0 = _errs42 === errors;
+var valid0 = _errs44 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.retention !== undefined){
-let data25 = data.retention;
-const _errs78 = errors;
-if(!(data25 && typeof data25 == "object" && !Array.isArray(data25))){
+let data28 = data.retention;
+const _errs98 = errors;
+if(!(data28 && typeof data28 == "object" && !Array.isArray(data28))){
 validate83.errors = [{instancePath:instancePath+"/retention",keyword:"type",params:{type: "object"},message:"must be object"}];
 return false;
 }
-var valid0 = _errs78 === errors;
+var valid0 = _errs98 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.hooks !== undefined){
-let data26 = data.hooks;
-const _errs80 = errors;
-if(!(data26 && typeof data26 == "object" && !Array.isArray(data26))){
+let data29 = data.hooks;
+const _errs100 = errors;
+if(!(data29 && typeof data29 == "object" && !Array.isArray(data29))){
 validate83.errors = [{instancePath:instancePath+"/hooks",keyword:"type",params:{type: "object"},message:"must be object"}];
 return false;
 }
-var valid0 = _errs80 === errors;
+var valid0 = _errs100 === errors;
 }
 else {
 var valid0 = true;
+}
 }
 }
 }

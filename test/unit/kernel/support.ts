@@ -15,7 +15,7 @@ export const MIB = 1 << 20;
 
 /** The exports themselves over a memory of their own, for what the typed door does not show. */
 export function rawKernel(sizeBytes: number): { raw: KernelExports; bytes: Buffer; start: number } {
-  const memory = new WebAssembly.Memory({ initial: Math.ceil(sizeBytes / 65_536) + 8 });
+  const memory = new WebAssembly.Memory({ initial: Math.ceil(sizeBytes / 65_536) + 48 });
   const instance = new WebAssembly.Instance(Kernel.compile(), { env: { memory } });
   const raw = instance.exports as unknown as KernelExports;
   return { raw, bytes: Buffer.from(memory.buffer), start: raw.arenaStart() };

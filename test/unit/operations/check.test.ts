@@ -1,6 +1,5 @@
 /** The check finds every kind of damage, names it, and is not misled by it. */
 import { beforeAll, describe, expect, test } from 'vitest';
-import { ContainerReader } from '../../../src/container/container-reader.ts';
 import { parseKeyFile } from '../../../src/format/key-file.ts';
 import { packName } from '../../../src/format/names.ts';
 import {
@@ -11,7 +10,7 @@ import {
 } from '../../../src/operations/check.ts';
 import { openRepository, type Repository } from '../../../src/repo/repository.ts';
 import { fromSystemError } from '../../../src/storage/storage-errors.ts';
-import { makeSample, newKey, putContainer, type Sample, seeded } from './sample.ts';
+import { makeSample, newKey, putContainer, type Sample } from './sample.ts';
 
 type Damage = Extract<CheckEvent, { type: 'damage' | 'unreadable' }>;
 type Warning = Extract<CheckEvent, { type: 'warning' }>;
@@ -32,58 +31,6 @@ async function run(repository: Repository, sample: Sample, options: CheckOptions
     warnings: events.filter((event): event is Warning => event.type === 'warning'),
   };
 }
-
-const slow = process.env['SLOW'] === '1';
-
-describe('single bytes', () => {
-  /** Where the table of a container begins; other objects have none. */
-  async function tableOf(repository: Repository, name: string, size: number): Promise<number> {
-    return name.endsWith('.bpk')
-      ? (await ContainerReader.open(repository.read, name)).trailer.tableOffset
-      : size;
-  }
-
-  /** Flips bytes in turn and checks the whole repository each time. @param step in tables, which are mostly padding */
-  async function campaign(sample: Sample, step: number): Promise<{ flips: number; missed: string[] }> {
-    const next = seeded(7);
-    const repository = await sample.open();
-    const missed: string[] = [];
-    let flips = 0;
-    for (const [name, bytes] of [...sample.storage.objects]) {
-      const table = await tableOf(repository, name, bytes.byteLength);
-      const inTable = (at: number): boolean => at > table && at < bytes.byteLength - 512;
-      for (let at = 0; at < bytes.byteLength; at += inTable(at) && inTable(at + step) ? step : 1) {
-        // A single bit turns a digit into another digit, which no grammar refuses.
-        const inText = !name.endsWith('.bpk') || at >= bytes.byteLength - 512;
-        for (const flip of inText ? [1 + (next() % 255), 1] : [1 + (next() % 255)]) {
-          bytes[at]! ^= flip;
-          const opened = name === 'backpack.json' ? await sample.open() : repository;
-          const { damage } = await run(opened, sample);
-          bytes[at]! ^= flip;
-          flips += 1;
-          const named = damage.length > 0 && damage.every(({ object }) => object === name);
-          if (!named)
-            missed.push(`${name} ${at} ^ ${flip}: ${damage.map(({ code, object }) => `${code} ${object}`)}`);
-        }
-      }
-    }
-    return { flips, missed };
-  }
-
-  test('every byte matters', { timeout: 300_000 }, async () => {
-    const { flips, missed } = await campaign(await makeSample(1), 5);
-    expect(missed).toEqual([]);
-    expect(flips).toBeGreaterThan(10_000);
-  });
-
-  test.runIf(slow)('every single one, also with more snapshots', { timeout: 900_000 }, async () => {
-    for (const snapshots of [1, 2] as const) {
-      const { flips, missed } = await campaign(await makeSample(snapshots), 1);
-      expect(missed).toEqual([]);
-      expect(flips).toBeGreaterThan(snapshots === 1 ? 29_000 : 45_000);
-    }
-  });
-});
 
 describe('whole objects', () => {
   let sample: Sample;

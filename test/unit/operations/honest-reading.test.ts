@@ -49,7 +49,7 @@ describe('read-all', () => {
     const first = await backUp(repository, folder);
     // The same lstat with another content is made by changing what the parent says of it.
     const before = await backUp(repository, folder, { readAll: true });
-    expect(before).toMatchObject({ changedFiles: 0, unchangedFiles: 3, bytesRead: 15_000 });
+    expect(before).toMatchObject({ changedFiles: 0, rereadFiles: 3, bytesRead: 15_000 });
     expect(before.events.filter(({ type }) => type === 'silent-change')).toEqual([]);
     expect(first.bytesRead).toBe(15_000);
     const cached = await backUp(repository, folder);

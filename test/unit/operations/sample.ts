@@ -10,6 +10,7 @@ import { ContainerWriter, WriterMemory } from '../../../src/container/container-
 import { formatKeyFile, type KeyFile, parseKeyFile } from '../../../src/format/key-file.ts';
 import { type Kind, makeId, packName } from '../../../src/format/names.ts';
 import { backup } from '../../../src/operations/backup.ts';
+import { kitFiles, kitSum } from '../../../src/repo/kit.ts';
 import { formatHint, openRepository, type Repository } from '../../../src/repo/repository.ts';
 import { MemoryStorage } from '../../../src/storage/memory.ts';
 
@@ -71,11 +72,19 @@ export async function putContainer(
   return (await writer.commit()).name;
 }
 
-/** Makes the sample: two snapshots that share packs. @param snapshots one or two */
-export async function makeSample(snapshots: 1 | 2, root?: Buffer): Promise<Sample> {
+/**
+ * Makes the sample: two snapshots that share packs.
+ * @param snapshots one or two
+ * @param kit a small one of the right shape, or what every repository gets
+ */
+export async function makeSample(
+  snapshots: 1 | 2,
+  root?: Buffer,
+  kit: 'small' | 'real' = 'small',
+): Promise<Sample> {
   const storage = new MemoryStorage();
   const key = newKey(root);
-  const kitSums = await putKit(storage);
+  const kitSums = await (kit === 'small' ? putKit(storage) : putRealKit(storage));
   const hint = formatHint({ repo: key.repo, keys: [key.keyid], made: '1767225600.000000000' });
   await storage.put('backpack.json', Buffer.from(hint));
   const open = (): Promise<Repository> => openRepository(spec, storage, key);
@@ -138,6 +147,13 @@ function fill(folder: string): void {
 }
 
 const sha256 = (bytes: Uint8Array): string => createHash('sha256').update(bytes).digest('hex');
+
+/** The kit of this version. @returns what the key file says about it */
+async function putRealKit(storage: MemoryStorage): Promise<string[]> {
+  const files = kitFiles();
+  for (const { name, bytes } of files) await storage.put(name, bytes);
+  return [kitSum(files.at(-1)!.bytes)];
+}
 
 /** A kit of the right shape that is small. @returns what the key file says about it */
 export async function putKit(storage: MemoryStorage): Promise<string[]> {

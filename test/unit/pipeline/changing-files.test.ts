@@ -159,5 +159,5 @@ it('a file whose content changed without a trace is told when everything is read
   expect(silent((await backUp(repository, folder)).events)).toEqual([]);
   const done = await backUp(repository, folder, { readAll: true });
   expect(silent(done.events)).toEqual(['rotten']);
-  expect(done).toMatchObject({ changedFiles: 1, unchangedFiles: 1 });
+  expect(done).toMatchObject({ changedFiles: 1, rereadFiles: 1 });
 });

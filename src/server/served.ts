@@ -1,0 +1,104 @@
+/** One repository as all sessions of a server share it: its storage, and how much of its quota is taken. */
+import { BackpackError } from '../base/errors.ts';
+import { MiB } from '../base/limits.ts';
+import type { ObjectWriter, Storage } from '../storage/index.ts';
+import { Usage } from './quota.ts';
+
+/** See the file's comment. */
+export interface Served {
+  readonly storage: Storage;
+  readonly usage: Usage;
+  /** Resolves when what is there already is part of {@link usage}. */
+  counted(): Promise<void>;
+  /** A session is gone. */
+  leave(): void;
+}
+
+/** The repositories that sessions use now. */
+export class ServedRepositories {
+  readonly #open: (repository: string) => Promise<Storage>;
+  readonly #places = new Map<string, { readonly made: Promise<Served>; users: number }>();
+
+  constructor(open: (repository: string) => Promise<Storage>) {
+    this.#open = open;
+  }
+
+  /** Opens a repository, or joins those who have it open. */
+  async join(repository: string): Promise<Served> {
+    let place = this.#places.get(repository);
+    if (place === undefined) {
+      place = { made: this.#make(repository), users: 0 };
+      this.#places.set(repository, place);
+    }
+    place.users += 1;
+    try {
+      return await place.made;
+    } catch (error) {
+      this.#places.delete(repository);
+      throw error;
+    }
+  }
+
+  async #make(repository: string): Promise<Served> {
+    const storage = await this.#open(repository);
+    const usage = new Usage();
+    let counted: Promise<void> | undefined;
+    return {
+      storage,
+      usage,
+      counted: () => {
+        counted ??= usage.count(storage);
+        return counted;
+      },
+      leave: () => this.#leave(repository),
+    };
+  }
+
+  #leave(repository: string): void {
+    const place = this.#places.get(repository);
+    if (place === undefined) return;
+    place.users -= 1;
+    if (place.users > 0) return;
+    this.#places.delete(repository);
+    void place.made.then(({ storage }) => storage[Symbol.asyncDispose]());
+  }
+}
+
+/** Longest object that replaces another one, bytes: those of the recovery kit are small. */
+const replacingMax: number = 16 * MiB;
+
+/** A writer whose commit replaces what is there: the bytes are gathered, then put. */
+export function replacingWriter(storage: Storage, usage: Usage, name: string): ObjectWriter {
+  let pieces: Uint8Array[] = [];
+  let sizeBytes = 0;
+  return {
+    append: (more) => {
+      for (const piece of more) {
+        sizeBytes += piece.byteLength;
+        if (sizeBytes > replacingMax) throw tooLarge(name);
+        pieces.push(piece);
+      }
+    },
+    commit: async () => {
+      const before = await storage.stat(name);
+      const info = await storage.put(name, Buffer.concat(pieces));
+      usage.giveBack(before?.sizeBytes ?? 0);
+      return info;
+    },
+    abort: async () => {
+      pieces = [];
+    },
+  };
+}
+
+function tooLarge(name: string): BackpackError {
+  return new BackpackError(
+    'BP_NOT_AS_SENT',
+    `${name} was refused by the server: it is too large to replace another`,
+    {
+      kind: 'storage',
+      context: { object: name },
+      hint: 'an object of the recovery kit has less than 16 MiB',
+    },
+  );
+}

@@ -1,0 +1,29 @@
+/** Locations on a Backpack server: `tcp://HOST:PORT/NAME` and `tls://HOST:PORT/NAME`. */
+import { BackpackError } from '../../base/errors.ts';
+
+/** Port of a server when none is given. */
+export const defaultPort = 8417;
+
+/** A location taken apart. */
+export interface RemoteLocation {
+  readonly tls: boolean;
+  readonly host: string;
+  readonly port: number;
+  readonly repository: string;
+}
+
+const shape =
+  /^(tcp|tls):\/\/(?:\[([0-9A-Fa-f:.%a-z]+)\]|([A-Za-z0-9._-]+))(?::(\d{1,5}))?\/([A-Za-z0-9_][A-Za-z0-9._-]{0,99})\/?$/;
+
+/** @throws BackpackError BP_LOCATION */
+export function parseRemoteLocation(location: string): RemoteLocation {
+  const match = shape.exec(location);
+  const port = match?.[4] === undefined ? defaultPort : Number(match[4]);
+  if (match === null || port < 1 || port > 65_535) {
+    throw new BackpackError('BP_LOCATION', `not the address of a repository on a server: ${location}`, {
+      kind: 'usage',
+      hint: 'give tcp://HOST:PORT/NAME or tls://HOST:PORT/NAME; NAME is one word of letters, digits, . _ and -',
+    });
+  }
+  return { tls: match[1] === 'tls', host: match[2] ?? match[3]!, port, repository: match[5]! };
+}
