@@ -12,7 +12,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           include: [
-            'test/{unit,properties,vectors,conformance,regressions}/**/*.test.ts',
+            'test/{unit,properties,vectors,conformance,regressions,hostile}/**/*.test.ts',
             'test/tidy.test.ts',
           ],
         },

@@ -23,6 +23,8 @@ export interface Context {
   extensions?: Extensions;
   /** Listens to events of the command; true keeps one from being written now. */
   onEvent?: (event: ProgramEvent) => boolean;
+  /** Asks whoever sits at the terminal; missing where nobody does. */
+  readonly ask?: (question: string) => Promise<string>;
 }
 
 /** Options that every command has. */

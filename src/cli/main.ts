@@ -48,9 +48,20 @@ const context: Context = {
   cwd: process.cwd(),
   app: `backpack ${version}`,
   signal: abort.signal,
+  ...(process.stdin.isTTY && process.stderr.isTTY ? { ask } : {}),
 };
 
 let session = undefined as Session | undefined;
+async function ask(question: string): Promise<string> {
+  const { createInterface } = await import('node:readline/promises');
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return await lines.question(question, { signal: abort.signal });
+  } finally {
+    lines.close();
+  }
+}
+
 const json: CommonOptions = { json: process.argv.includes('--json') };
 try {
   let exitCode: number | undefined;

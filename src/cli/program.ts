@@ -124,9 +124,20 @@ export function buildProgram(context: Context, version: string, done: SetExitCod
       'latest, latest~1 (the one before), @2026-11-01 (what was latest then), or the first digits of an id',
     )
     .description('restore a snapshot, or one path in it; every byte is verified')
-    .option('--to <dir>', 'target folder, required; what is in it is never overwritten')
-    .option('--numeric-owner', 'set owners by number; default: by name where this system has it')
-    .option('--no-owner', 'set no owners')
+    .option('--to <dir>', 'target folder; made when missing')
+    .option('--into-original', 'restore to where absolute paths came from')
+    .option(
+      '--overwrite <when>',
+      'never (default), if-changed or always; a file is replaced at once or not at all',
+    )
+    .option('--delete', 'first remove what is in the restored folders and not in the snapshot')
+    .option('--yes', 'with --delete: do not ask')
+    .option('--verify', 'read everything back from the disk and compare')
+    .option('-n, --dry-run', 'list what would be done and write nothing')
+    .option('--sparse', 'make holes where there are zeros')
+    .option('--no-space-check', 'begin although there seems to be too little room')
+    .option('--numeric-owner', 'owners by number, whatever they are called here')
+    .option('--no-owner', 'everything belongs to who runs it')
     .option('--no-special', 'leave out setuid, setgid, devices and capabilities')
     .option('--threads <n>', 'worker threads (BACKPACK_THREADS); default: all cores')
     .action(async (wanted: string, options: CommonOptions) => {

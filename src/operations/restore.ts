@@ -2,57 +2,36 @@
  * Restore: the entries of a snapshot, or of one path in it, below a target folder. Every tag and every file's XXH64
  * is checked; a file that fails is absent, and everything else is restored.
  */
-import { randomBytes } from 'node:crypto';
-import {
-  closeSync,
-  constants,
-  existsSync,
-  ftruncateSync,
-  linkSync,
-  lstatSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  realpathSync,
-  renameSync,
-  unlinkSync,
-} from 'node:fs';
+import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { dirname } from 'node:path';
 import { type ByteString, byteStringToText, utf8ToByteString } from '../base/bytes.ts';
-import { BackpackError, isBackpackError, toBackpackError } from '../base/errors.ts';
-import { KiB } from '../base/limits.ts';
+import { BackpackError, toBackpackError } from '../base/errors.ts';
 import { threadsWithin } from '../base/open-files.ts';
 import { PackFinder } from '../container/pack-finder.ts';
 import type { Entry } from '../format/entry-stream.ts';
-import { type Extent, hole, zeros } from '../format/extents.ts';
-import { packName, shortId } from '../format/names.ts';
-import { reject } from '../format/reject.ts';
-import { Kernel } from '../kernel/kernel.ts';
-import { chainBytes, RangeChain } from '../pipeline/range-chain.ts';
-import type { LargeResult, RestoreFile, RestoreLarge, RestoreOutcome } from '../pipeline/restore-jobs.ts';
-import { makeSpecial, metadataOf } from '../pipeline/restore-metadata.ts';
-import { partBytes, RestoreWorker, type RestoreWorkerOptions } from '../pipeline/restore-worker.ts';
+import { shortId } from '../format/names.ts';
+import type { RestoreRules } from '../pipeline/restore-jobs.ts';
+import { type RestoreAction, RestoreRun } from '../pipeline/restore-run.ts';
+import { type Selection, selected } from '../pipeline/restore-select.ts';
+import { extrasOf, roomFor } from '../pipeline/restore-survey.ts';
+import { RestoreWorker, type RestoreWorkerOptions } from '../pipeline/restore-worker.ts';
 import { inlinePort, threadPort, type WorkerPort } from '../pipeline/worker-port.ts';
 import { entriesOf, isBelow } from '../repo/entries.ts';
 import type { Repository } from '../repo/repository.ts';
 import {
   checkWriter,
   findSnapshot,
+  type LoadedSnapshot,
   listSnapshots,
   loadSnapshot,
   PageReader,
   type SnapshotInfo,
 } from '../repo/snapshots.ts';
+import { isThere, type OverwritePolicy } from '../target/existing.ts';
+import { foldsNames, makeTarget, noSpace, spaceAt } from '../target/folder.ts';
 import { Jail } from '../target/jail.ts';
-import {
-  everything,
-  hasFlags,
-  type Metadata,
-  type MetadataPolicy,
-  setFlags,
-  setMetadata,
-} from '../target/metadata.ts';
+import { everything, type MetadataPolicy } from '../target/metadata.ts';
+import { removeTree } from '../target/remove.ts';
 
 /** What to restore and where. */
 export interface RestoreOptions {
@@ -63,6 +42,24 @@ export interface RestoreOptions {
   readonly target: string;
   /** What of owners, modes and attributes is wanted; default: all that this user may set. */
   readonly metadata?: MetadataPolicy;
+  /** What is done about files that are there; default `never`. */
+  readonly overwrite?: OverwritePolicy;
+  /** Whether nothing is written. */
+  readonly dryRun?: boolean;
+  /** What is wanted of it; default: everything. */
+  readonly select?: Selection;
+  /** Whether what was restored is read back and compared. */
+  readonly verify?: boolean;
+  /** Whether it begins although the target seems to have too little room. */
+  readonly noSpaceCheck?: boolean;
+  /**
+   * Removes what is in the restored folders and not in the snapshot, before anything is written.
+   * @param extras their paths; a folder stands for all that is in it
+   * @returns whether to do so; a restore that may not does nothing
+   */
+  readonly confirmDelete?: (extras: readonly ByteString[]) => Promise<boolean>;
+  /** Whether runs of zeros become holes. */
+  readonly sparse?: boolean;
   /** Worker threads; 0 runs inline. Default: one per core. */
   readonly threads?: number;
   readonly signal?: AbortSignal;
@@ -85,6 +82,14 @@ export type RestoreEvent =
       readonly damaged: boolean;
       readonly object?: string;
       readonly record?: number;
+    }
+  | {
+      /** One entry was restored, or would be. */
+      readonly type: 'entry';
+      readonly path: ByteString;
+      readonly kind: string;
+      readonly action: RestoreAction | 'delete';
+      readonly sizeBytes: number;
     };
 
 /** Result of a restore. */
@@ -95,6 +100,14 @@ export interface RestoreSummary {
   readonly bytes: number;
   readonly folders: number;
   readonly others: number;
+  /** Files (and links) that were there already with the same content; counted in `files`, too. */
+  readonly kept: number;
+  /** Files (and links) that took the place of something else; counted in `files`, too. */
+  readonly replaced: number;
+  /** Things that were in the target and not in the snapshot, and were removed. */
+  readonly deleted: number;
+  /** Entries that have another name, because the target refuses their own. */
+  readonly renamed: number;
   /** Files that could not be restored because data is damaged or missing. */
   readonly damaged: number;
   /** Other things that could not be restored. */
@@ -102,19 +115,12 @@ export interface RestoreSummary {
   readonly elapsedMs: number;
 }
 
-/** One more name of something that is restored under another one. */
-interface HardLink {
-  readonly path: ByteString;
-  readonly first: ByteString;
-  readonly isFile: boolean;
-}
-
-const batchFiles = 128;
-const batchBytes: number = partBytes;
-const callsPerWorker = 2;
+type Counts = {
+  -readonly [K in Exclude<keyof RestoreSummary, 'snapshotId' | 'target' | 'elapsedMs'>]: number;
+};
 
 /**
- * Restores. The target is made when missing; what is already in it is never overwritten.
+ * Restores. The target is made when missing.
  * @throws BackpackError when nothing can be restored at all; single failures are events and counts
  */
 export async function restore(
@@ -125,33 +131,25 @@ export async function restore(
   const started = Date.now();
   const list = await listSnapshots(repository);
   const info = findSnapshot(list, options.snapshot);
-  const run = new RestoreRun(repository, info, options, emit);
+  const task = new RestoreTask(repository, info, options, emit);
   // The newest snapshot may be one of those that cannot be read: never restore an older one without a word.
   if (/^(?:latest|@)/.test(options.snapshot)) {
-    for (const { name, error } of list.unreadable) run.problem('', error.with({ object: name }));
+    for (const { name, error } of list.unreadable) task.problem('', error.with({ object: name }));
   }
-  try {
-    await run.run();
-  } finally {
-    await run.close();
-  }
-  return { snapshotId: info.id, target: run.target, ...run.counts, elapsedMs: Date.now() - started };
+  const target = await task.run();
+  return { snapshotId: info.id, target, ...task.counts, elapsedMs: Date.now() - started };
 }
 
-class RestoreRun {
-  readonly target: string;
-  readonly counts: {
-    files: number;
-    bytes: number;
-    folders: number;
-    others: number;
-    damaged: number;
-    failed: number;
-  } = {
+class RestoreTask {
+  readonly counts: Counts = {
     files: 0,
     bytes: 0,
     folders: 0,
     others: 0,
+    kept: 0,
+    replaced: 0,
+    deleted: 0,
+    renamed: 0,
     damaged: 0,
     failed: 0,
   };
@@ -159,23 +157,8 @@ class RestoreRun {
   readonly #info: SnapshotInfo;
   readonly #o: RestoreOptions;
   readonly #emit: (event: RestoreEvent) => void;
-  readonly #jail: Jail;
-  readonly #workers: WorkerPort[];
-  readonly #calls: number[];
-  readonly #folders: { path: ByteString; metadata: Metadata }[] = [];
-  readonly #firstNames = new Map<string, ByteString>();
-  /** Files that were not restored: what stands at their path, if anything, is somebody else's. */
-  readonly #missing = new Set<ByteString>();
-  /** What has flags, which are set when nothing else is to be done with it. */
-  readonly #flagged: { path: ByteString; metadata: Metadata }[] = [];
-  readonly #policy: MetadataPolicy;
-  readonly #links: HardLink[] = [];
-  readonly #packs: PackFinder;
-  #batch: RestoreFile[] = [];
-  #batchBytes = 0;
-  #writer = '';
+  #run: RestoreRun | undefined;
   #failure: unknown;
-  #wake: (() => void) | undefined;
   #lastReport = 0;
 
   constructor(
@@ -185,326 +168,61 @@ class RestoreRun {
     emit: (event: RestoreEvent) => void,
   ) {
     this.#repository = repository;
-    this.#packs = new PackFinder(repository.read, 'data', 8);
     this.#info = info;
     this.#o = options;
     this.#emit = emit;
-    this.#policy = options.metadata ?? everything;
-    this.target = makeTarget(options.target);
-    const target = utf8ToByteString(this.target);
-    this.#jail = new Jail(target);
-    const threads = threadsWithin(options.threads ?? availableParallelism());
-    const workerOptions: RestoreWorkerOptions = {
-      storage: repository.spec,
-      keyring: repository.keyring.data,
-      target,
-      metadata: this.#policy,
-    };
-    this.#workers = Array.from({ length: Math.max(1, threads) }, () =>
-      threads > 0
-        ? threadPort(
-            new URL('../pipeline/restore-thread.js', import.meta.url),
-            workerOptions,
-            workerOptions.storage.environment,
-          )
-        : inlinePort(new RestoreWorker(workerOptions, repository.storage)),
-    );
-    this.#calls = this.#workers.map(() => 0);
   }
 
-  async run(): Promise<void> {
+  /** @returns the target's path */
+  async run(): Promise<string> {
+    const { dryRun = false, sparse = false, overwrite = 'never' } = this.#o;
     const snapshot = await loadSnapshot(this.#repository, this.#info);
-    this.#writer = snapshot.writer;
     await checkWriter(this.#repository, snapshot);
-    const reader = new PageReader(this.#repository, snapshot.writer);
-    let found = this.#o.path === '';
-    const onPageError = (error: unknown): void => this.problem('', error);
-    for await (const entry of entriesOf(reader, snapshot, this.#o.path, onPageError)) {
-      this.#o.signal?.throwIfAborted();
-      found ||= isBelow(entry.path, this.#o.path);
-      await this.#entry(entry);
+    if (dryRun && !existsSync(this.#o.target)) {
+      await this.#wouldMakeAll(snapshot);
+      return this.#o.target;
+    }
+    const target = usableTarget(this.#o.target);
+    const jail = new Jail(utf8ToByteString(target));
+    const workers: WorkerPort[] = [];
+    try {
+      const rules: RestoreRules = {
+        overwrite,
+        sparse,
+        dryRun,
+        foldsNames: !dryRun && foldsNames(jail),
+        metadata: this.#o.metadata ?? everything,
+      };
+      workers.push(...this.#startWorkers(target, rules));
+      const run = new RestoreRun({
+        jail,
+        workers,
+        packs: new PackFinder(this.#repository.read, 'data', 8),
+        writer: snapshot.writer,
+        rules,
+        signal: this.#o.signal,
+        onProblem: (path, error) => this.problem(path, error),
+        onEntry: (path, kind, action, sizeBytes) => this.#done(path, kind, action, sizeBytes),
+      });
+      this.#run = run;
       if (this.#failure !== undefined) throw this.#failure;
-    }
-    if (!found) throw noPath(this.#o.path, this.#info);
-    await this.#flush();
-    while (this.#calls.some((count) => count > 0)) await this.#settle();
-    for (const link of this.#links) this.#hardLink(link);
-    for (const file of this.#flagged) this.#flags(file);
-    for (const folder of this.#folders.reverse()) this.#finishFolder(folder);
-    this.#report(true);
-  }
-
-  async close(): Promise<void> {
-    for (const worker of this.#workers) {
-      await worker.call('finish', undefined).catch(() => {});
-      await worker.close();
-    }
-    this.#jail.close();
-  }
-
-  async #entry(entry: Entry): Promise<void> {
-    const { json, path, type } = entry;
-    const metadata = metadataOf(json);
-    if (type === 'd') return this.#folder(path, metadata, json.an === 1);
-    if (json.hl !== undefined) {
-      const first = this.#firstNames.get(json.hl);
-      if (first !== undefined) {
-        this.#links.push({ path, first, isFile: type === 'f' });
-        return;
-      }
-      this.#firstNames.set(json.hl, path);
-    }
-    if (type !== 'f') return this.#special(entry, metadata);
-    if (hasFlags(metadata)) this.#flagged.push({ path, metadata });
-    const file = {
-      path,
-      sizeBytes: json.s ?? 0,
-      x: json.x ?? '',
-      extents: entry.extents,
-      metadata,
-      writer: this.#writer,
-    };
-    if (file.sizeBytes > partBytes || entry.extents.some(({ pack }) => pack === hole))
-      return this.#large(file);
-    this.#batch.push(file);
-    this.#batchBytes += file.sizeBytes + 4 * KiB;
-    if (this.#batch.length >= batchFiles || this.#batchBytes >= batchBytes) await this.#flush();
-  }
-
-  #folder(path: ByteString, metadata: Metadata, ancestor: boolean): void {
-    try {
-      const made = this.#jail.makeFolder(path);
-      this.counts.folders += 1;
-      // A folder that was there keeps its own mode and times, above all one that only leads to what is restored.
-      if (made || !ancestor) this.#folders.push({ path, metadata });
-    } catch (error) {
-      this.problem(path, error);
-    }
-  }
-
-  #finishFolder({ path, metadata }: { path: ByteString; metadata: Metadata }): void {
-    try {
-      const fd = this.#jail.folder(path);
-      const lost = setMetadata(fd, metadata, this.#policy);
-      if (hasFlags(metadata)) lost.push(...setFlags(fd, metadata));
-      this.#lost(path, lost);
-    } catch (error) {
-      this.problem(path, error);
-    }
-  }
-
-  #special(entry: Entry, metadata: Metadata): void {
-    const { path } = entry;
-    try {
-      this.#lost(path, makeSpecial(this.#jail.at(path), entry, metadata, this.#policy));
-      this.counts.others += 1;
-    } catch (error) {
-      this.#missing.add(path);
-      if (isBackpackError(error) && error.code === 'BP_NOT_RESTORED')
-        this.problem(path, targetError(error.code, error.message, path));
-      else this.problem(path, error);
-    }
-  }
-
-  /** Flags of a file; one that is immutable cannot even be linked, so they come after everything else. */
-  #flags({ path, metadata }: { path: ByteString; metadata: Metadata }): void {
-    if (this.#missing.has(path)) return;
-    const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
-    try {
-      const fd = openSync(this.#jail.at(path), O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-      try {
-        this.#lost(path, setFlags(fd, metadata));
-      } finally {
-        closeSync(fd);
-      }
-    } catch (error) {
-      this.#lost(path, [`flags ${metadata.flags} (${(error as NodeJS.ErrnoException).code})`]);
-    }
-  }
-
-  /** Names what of an entry's metadata could not be set; the entry itself is there. */
-  #lost(path: ByteString, lost: readonly string[]): void {
-    if (lost.length > 0)
-      this.problem(path, targetError('BP_METADATA', `is restored, but not its ${lost.join(', ')}`, path));
-  }
-
-  #hardLink({ path, first, isFile }: HardLink): void {
-    try {
-      if (this.#missing.has(first))
-        throw targetError(
-          'BP_NOT_RESTORED',
-          `is a hard link of ${byteStringToText(first)}, which was not restored`,
-          path,
-        );
-      const from = this.#jail.at(first);
-      linkSync(from, this.#jail.at(path));
-      if (isFile) this.counts.files += 1;
-      else this.counts.others += 1;
-    } catch (error) {
-      this.problem(path, error);
-    }
-  }
-
-  async #flush(): Promise<void> {
-    const files = this.#batch;
-    if (files.length === 0) return;
-    this.#batch = [];
-    this.#batchBytes = 0;
-    while (Math.min(...this.#calls) >= callsPerWorker) await this.#settle();
-    const index = this.#calls.indexOf(Math.min(...this.#calls));
-    this.#call<RestoreOutcome[]>(index, 'files', files, (outcomes) => {
-      for (const [i, outcome] of outcomes.entries()) this.#done(files[i]!, outcome);
-    });
-  }
-
-  async #large(file: RestoreFile): Promise<void> {
-    await this.#flush();
-    while (Math.max(...this.#calls) > 0) await this.#settle();
-    // Not made from the file's own name, which may be as long as a name can be.
-    const partial: ByteString = `${file.path.slice(0, file.path.lastIndexOf('/') + 1)}.backpack-${randomBytes(8).toString('hex')}.partial`;
-    try {
-      const parts = await this.#parts(file);
-      if (exists(this.#jail.at(file.path)))
-        throw targetError('BP_TARGET_EXISTS', 'is there already and was left as it is', file.path);
-      const fd = openSync(this.#jail.at(partial), 'wx', 0o600);
-      try {
-        ftruncateSync(fd, file.sizeBytes);
-      } finally {
-        closeSync(fd);
-      }
-      const chain = new SharedArrayBuffer(chainBytes(Kernel.create(0).hashStateBytes));
-      const task: RestoreLarge = { file, partial, parts, chain };
-      const stop = (): void => new RangeChain(chain).fail();
-      this.#o.signal?.addEventListener('abort', stop);
-      const results = await Promise.all(
-        this.#workers.map((worker) => worker.call<LargeResult>('large', task)),
-      ).finally(() => this.#o.signal?.removeEventListener('abort', stop));
-      const failed = results.find((result) => result.error !== undefined)?.error;
-      if (failed !== undefined) throw BackpackError.fromJSON(failed);
-      const x = results.find((result) => result.x !== undefined)?.x;
-      if (x !== file.x) throw reject('E_HASH', 'the content has another XXH64 than the snapshot says');
-      this.#done(file, this.#nameLarge(file, partial));
-    } catch (error) {
-      try {
-        unlinkSync(this.#jail.at(partial));
-      } catch {
-        // it was never made
-      }
-      this.#o.signal?.throwIfAborted();
-      this.#missing.add(file.path);
-      this.problem(file.path, error);
-    }
-  }
-
-  /** @returns what of its metadata could not be set */
-  #nameLarge(file: RestoreFile, partial: ByteString): string[] {
-    const fd = openSync(this.#jail.at(partial), constants.O_RDONLY | constants.O_NOFOLLOW);
-    let lost: string[];
-    try {
-      lost = setMetadata(fd, file.metadata, this.#policy);
+      if (this.#o.confirmDelete !== undefined) await this.#deleteExtras(snapshot, jail);
+      if (!dryRun) await this.#checkSpace(snapshot, target, jail);
+      for await (const entry of this.#entries(snapshot)) await run.entry(entry);
+      await run.end();
+      this.#report(true);
+      // What cannot be read of the snapshot was told the first time.
+      if (this.#o.verify && !dryRun) await run.verify(this.#entries(snapshot, () => {}));
+      if (this.#failure !== undefined) throw this.#failure;
+      this.#report(true);
     } finally {
-      closeSync(fd);
-    }
-    try {
-      // Unlike rename, link never replaces what somebody put there meanwhile.
-      linkSync(this.#jail.at(partial), this.#jail.at(file.path));
-    } catch (error) {
-      const { code } = error as NodeJS.ErrnoException;
-      if (code !== 'EPERM' && code !== 'ENOTSUP' && code !== 'EOPNOTSUPP' && code !== 'ENOSYS') throw error;
-      renameSync(this.#jail.at(partial), this.#jail.at(file.path));
-      return lost;
-    }
-    unlinkSync(this.#jail.at(partial));
-    return lost;
-  }
-
-  /** Splits a file's extents into parts that fit a worker's memory; whole records stay whole. */
-  async #parts(file: RestoreFile): Promise<Extent[][]> {
-    const parts: Extent[][] = [];
-    let part: Extent[] = [];
-    let filled = 0;
-    const close = (): void => {
-      if (part.length > 0) parts.push(part);
-      part = [];
-      filled = 0;
-    };
-    const add = (extent: Extent): void => {
-      if (filled + extent.length > partBytes) close();
-      part.push(extent);
-      filled += extent.length;
-    };
-    for (const extent of file.extents) {
-      if (extent.pack === hole || extent.pack === zeros) {
-        close();
-        parts.push([extent]);
-      } else if (extent.count === 1) {
-        add(extent);
-      } else {
-        for (const piece of await this.#split(extent)) add(piece);
+      for (const worker of workers) {
+        await worker.call('finish', undefined).catch(() => {});
+        await worker.close();
       }
+      jail.close();
     }
-    close();
-    return parts;
-  }
-
-  async #split(extent: Extent): Promise<Extent[]> {
-    const pieces: Extent[] = [];
-    let total = 0;
-    for (const { reader, record, count } of await this.#packs.pieces(extent, this.#writer)) {
-      for (let i = 0; i < count; i += 1) {
-        const length = reader.table.lengths[record + i];
-        if (length === undefined)
-          throw reject('E_EXTENT', 'an extent names records that its pack does not have', {
-            object: reader.name,
-          });
-        pieces.push({
-          pack: extent.pack,
-          record: extent.record + pieces.length,
-          count: 1,
-          length,
-          offset: 0,
-        });
-        total += length;
-      }
-    }
-    if (total !== extent.length)
-      throw reject('E_EXTENT', 'records have another length than their extent', {
-        object: packName(extent.pack),
-      });
-    return pieces;
-  }
-
-  #done(file: RestoreFile, outcome: RestoreOutcome): void {
-    if (outcome !== undefined && 'code' in outcome) {
-      this.#missing.add(file.path);
-      this.problem(file.path, BackpackError.fromJSON(outcome));
-      return;
-    }
-    this.#lost(file.path, outcome ?? []);
-    this.counts.files += 1;
-    this.counts.bytes += file.sizeBytes;
-    this.#report(false);
-  }
-
-  #call<R>(index: number, method: string, argument: unknown, done: (result: R) => void): void {
-    this.#calls[index]! += 1;
-    this.#workers[index]!.call<R>(method, argument)
-      .then(done)
-      .catch((error: unknown) => {
-        this.#failure ??= error;
-      })
-      .finally(() => {
-        this.#calls[index]! -= 1;
-        this.#wake?.();
-      });
-  }
-
-  async #settle(): Promise<void> {
-    await new Promise<void>((resolve) => {
-      this.#wake = resolve;
-    });
-    this.#wake = undefined;
-    if (this.#failure !== undefined) throw this.#failure;
+    return target;
   }
 
   /** Reports a failure; one that concerns the whole run (a full disk, a bug) ends it. */
@@ -512,10 +230,12 @@ class RestoreRun {
     const found = asTargetError(error, path);
     if (found.kind === 'space' || found.kind === 'internal' || found.kind === 'canceled') {
       this.#failure ??= found;
+      this.#run?.fail(found);
       return;
     }
     const damaged = found.kind === 'damaged' || found.kind === 'unsupported' || found.kind === 'key';
     if (damaged) this.counts.damaged += 1;
+    else if (found.code === 'BP_NAME_CHANGED') this.counts.renamed += 1;
     else this.counts.failed += 1;
     const { object, record } = found.context;
     this.#emit({
@@ -527,6 +247,104 @@ class RestoreRun {
       ...(typeof object === 'string' ? { object } : {}),
       ...(typeof record === 'number' ? { record } : {}),
     });
+  }
+
+  async *#entries(
+    snapshot: LoadedSnapshot,
+    onPageError: (error: unknown) => void = (error) => this.problem('', error),
+  ): AsyncGenerator<Entry> {
+    const reader = new PageReader(this.#repository, snapshot.writer);
+    const { path, signal, select } = this.#o;
+    let found = path === '';
+    const all = entriesOf(reader, snapshot, path, onPageError);
+    for await (const entry of select === undefined ? all : selected(all, select)) {
+      signal?.throwIfAborted();
+      const isWanted = isBelow(entry.path, path);
+      found ||= isWanted;
+      // A folder above the wanted path only leads there: what else is in it is nobody's business.
+      yield isWanted ? entry : { ...entry, json: { ...entry.json, an: 1 } };
+    }
+    if (!found && select === undefined) throw noPath(path, this.#info);
+  }
+
+  /** Removes what the snapshot does not have. Nothing is removed because of what cannot be read or was not stored. */
+  async #deleteExtras(snapshot: LoadedSnapshot, jail: Jail): Promise<void> {
+    if (this.#info.root.partial)
+      throw noDelete('the snapshot is partial: what could not be read then would be removed now');
+    const unreadable = (error: unknown): never => {
+      throw noDelete(`the list of what is in the snapshot is damaged: ${(error as Error).message}`, error);
+    };
+    const extras = await extrasOf(this.#entries(snapshot, unreadable), jail);
+    if (extras.length === 0) return;
+    if (this.#o.dryRun) {
+      for (const path of extras)
+        this.#emit({ type: 'entry', path, kind: '', action: 'delete', sizeBytes: 0 });
+      this.counts.deleted = extras.length;
+      return;
+    }
+    if (!(await this.#o.confirmDelete!(extras)))
+      throw new BackpackError('BP_NOT_CONFIRMED', 'nothing was removed and nothing was restored', {
+        kind: 'usage',
+        hint: 'give --yes to remove what the snapshot does not have',
+      });
+    for (const path of extras) {
+      this.#o.signal?.throwIfAborted();
+      const isGone = removeTree(jail, path, (at, error) => this.problem(at, error));
+      if (isGone) this.counts.deleted += 1;
+    }
+  }
+
+  /** Refuses to begin what cannot end. Pages are read for it only when the answer is not plain. */
+  async #checkSpace(snapshot: LoadedSnapshot, target: string, jail: Jail): Promise<void> {
+    if (this.#o.noSpaceCheck) return;
+    const { files, bytes } = this.#info.root.stats;
+    const space = spaceAt(target);
+    const isPlain =
+      bytes + 2 * files * space.blockBytes < space.bytes && 2 * files < (space.files ?? Infinity);
+    if (isPlain) return;
+    const need = await roomFor(
+      this.#entries(snapshot, () => {}),
+      jail,
+      space.blockBytes,
+    );
+    if (need.bytes > space.bytes)
+      throw noSpace(target, `it needs ${need.bytes} bytes, and ${space.bytes} are free`);
+    if (need.files > (space.files ?? Infinity))
+      throw noSpace(target, `it needs ${need.files} files, and ${space.files} can be made`);
+  }
+
+  /** A dry run for a target that is not there. */
+  async #wouldMakeAll(snapshot: LoadedSnapshot): Promise<void> {
+    for await (const { path, type, json } of this.#entries(snapshot))
+      this.#done(path, type, 'make', type === 'f' ? (json.s ?? 0) : 0);
+  }
+
+  #startWorkers(target: string, rules: RestoreRules): WorkerPort[] {
+    const { spec, storage, keyring } = this.#repository;
+    const options: RestoreWorkerOptions = {
+      storage: spec,
+      keyring: keyring.data,
+      target: utf8ToByteString(target),
+      rules,
+    };
+    const threads = threadsWithin(this.#o.threads ?? availableParallelism());
+    return Array.from({ length: Math.max(1, threads) }, () =>
+      threads > 0
+        ? threadPort(new URL('../pipeline/restore-thread.js', import.meta.url), options, spec.environment)
+        : inlinePort(new RestoreWorker(options, storage)),
+    );
+  }
+
+  #done(path: ByteString, kind: string, action: RestoreAction, sizeBytes: number): void {
+    const { counts } = this;
+    if (kind === 'd') counts.folders += 1;
+    else if (kind === 'f') counts.files += 1;
+    else counts.others += 1;
+    if (kind !== 'd' && action === 'keep') counts.kept += 1;
+    if (action === 'replace') counts.replaced += 1;
+    counts.bytes += sizeBytes;
+    if (this.#o.dryRun) this.#emit({ type: 'entry', path, kind, action, sizeBytes });
+    this.#report(false);
   }
 
   #report(last: boolean): void {
@@ -544,24 +362,9 @@ class RestoreRun {
   }
 }
 
-/** Makes a folder and those above it. Node's recursive mkdir can loop without end where a mkdir says ENOENT (/proc). */
-function makeFolders(path: string): void {
+function usableTarget(target: string): string {
   try {
-    mkdirSync(path);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST') return;
-    if (code !== 'ENOENT' || existsSync(dirname(path))) throw error;
-    makeFolders(dirname(path));
-    mkdirSync(path);
-  }
-}
-
-function makeTarget(target: string): string {
-  try {
-    makeFolders(target);
-    readdirSync(target);
-    return realpathSync(target);
+    return makeTarget(target);
   } catch (error) {
     const found = asTargetError(error, utf8ToByteString(target));
     if (found.kind === 'space') throw found;
@@ -577,22 +380,10 @@ function makeTarget(target: string): string {
   }
 }
 
-function exists(path: string | Buffer): boolean {
-  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
-}
-
-function targetError(code: string, message: string, path: ByteString): BackpackError {
-  return new BackpackError(code, `${byteStringToText(path)} ${message}`, {
-    kind: 'target',
-    context: { path: byteStringToText(path) },
-  });
-}
-
 function asTargetError(error: unknown, path: ByteString): BackpackError {
   if (error instanceof Error && 'errno' in error) {
     const e = error as NodeJS.ErrnoException;
-    if (e.code === 'EEXIST')
-      return targetError('BP_TARGET_EXISTS', 'is there already and was left as it is', path);
+    if (e.code === 'EEXIST') return isThere(path);
     const space = e.code === 'ENOSPC' || e.errno === -122;
     return new BackpackError(
       space ? 'BP_NO_SPACE' : 'BP_TARGET_WRITE',
@@ -605,6 +396,14 @@ function asTargetError(error: unknown, path: ByteString): BackpackError {
     );
   }
   return toBackpackError(error);
+}
+
+function noDelete(why: string, cause?: unknown): BackpackError {
+  return new BackpackError('BP_DELETE_UNSURE', `nothing was removed and nothing was restored: ${why}`, {
+    kind: 'usage',
+    hint: 'restore without --delete',
+    ...(cause === undefined ? {} : { cause }),
+  });
 }
 
 function noPath(path: ByteString, info: SnapshotInfo): BackpackError {

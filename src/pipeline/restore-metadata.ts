@@ -1,10 +1,10 @@
 /** From an entry to what the target can do: its metadata, and making of what has no content. */
-import { symlinkSync } from 'node:fs';
+import { lstatSync, readlinkSync, symlinkSync } from 'node:fs';
 import { fromByteString } from '../base/bytes.ts';
 import type { Entry } from '../format/entry-stream.ts';
 import { nameFromJson } from '../format/name-json.ts';
 import { type Metadata, type MetadataPolicy, setLinkMetadata, setNodeMetadata } from '../target/metadata.ts';
-import { makeNode } from '../target/special.ts';
+import { isNode, makeNode } from '../target/special.ts';
 
 /** What an entry says about itself. */
 export function metadataOf(json: Entry['json']): Metadata {
@@ -39,4 +39,12 @@ export function makeSpecial(
   }
   makeNode(at, type, json.rd, policy);
   return setNodeMetadata(at, metadata, policy);
+}
+
+/** Whether this is what {@link makeSpecial} would make. @param at path inside the jail, of something that is there */
+export function isSpecial(at: string | Buffer, { type, json }: Entry): boolean {
+  const stat = lstatSync(at, { bigint: true });
+  if (type !== 'l') return isNode(stat, type, json.rd);
+  if (!stat.isSymbolicLink()) return false;
+  return readlinkSync(at, { encoding: 'buffer' }).equals(fromByteString(nameFromJson(json.l as string)));
 }

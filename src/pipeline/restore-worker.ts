@@ -2,25 +2,36 @@
  * One worker of a restore: reads records, checks every tag and the file's XXH64, and only then gives a file its
  * name. A small file is verified in memory before it is created; a large one has another name until it is verified.
  */
-import { closeSync, constants, openSync, unlinkSync, writeSync } from 'node:fs';
-import type { ByteString } from '../base/bytes.ts';
-import { byteStringToText } from '../base/bytes.ts';
+import { closeSync, constants, ftruncateSync, openSync } from 'node:fs';
+import { type ByteString, byteStringToText } from '../base/bytes.ts';
 import { BackpackError, isBackpackError, toBackpackError } from '../base/errors.ts';
-import { MiB } from '../base/limits.ts';
+import { KiB, MiB } from '../base/limits.ts';
 import { RecordCodec, slackBytes } from '../codec/record-codec.ts';
 import { Keyring, type KeyringData } from '../container/keyring.ts';
-import type { PackPiece } from '../container/pack-finder.ts';
 import { ReaderMemory } from '../container/reader-memory.ts';
 import { type Extent, hole, zeros } from '../format/extents.ts';
 import { reject } from '../format/reject.ts';
 import type { StorageSpec } from '../storage/open.ts';
 import type { Storage } from '../storage/storage.ts';
 import { fromSystemError } from '../storage/storage-errors.ts';
+import { isThere, partialName, replace, statAt } from '../target/existing.ts';
 import { Jail } from '../target/jail.ts';
-import { everything, type MetadataPolicy, setMetadata } from '../target/metadata.ts';
+import { isNameError, legalPath } from '../target/legal-name.ts';
+import { setMetadata } from '../target/metadata.ts';
+import { createFile, removeFile, type Stretch, writeAll, writeSparse } from '../target/write-file.ts';
 import { RangeChain } from './range-chain.ts';
 import { RecordSource } from './record-source.ts';
-import type { LargeResult, RestoreFile, RestoreLarge, RestoreOutcome } from './restore-jobs.ts';
+import { FileContent } from './restore-content.ts';
+import { ExistingFiles } from './restore-existing.ts';
+import type {
+  LargeResult,
+  RestoreBatch,
+  RestoreFile,
+  RestoreLarge,
+  RestoreOutcome,
+  RestoreReply,
+  RestoreRules,
+} from './restore-jobs.ts';
 
 /** What a worker is made with; can be posted to a thread. */
 export interface RestoreWorkerOptions {
@@ -28,55 +39,83 @@ export interface RestoreWorkerOptions {
   readonly keyring: KeyringData;
   /** Absolute path of the target. */
   readonly target: ByteString;
-  /** What of the metadata is wanted; default: all. */
-  readonly metadata?: MetadataPolicy | undefined;
+  readonly rules: RestoreRules;
 }
 
-/** Files up to this size are put together in memory; larger ones are restored in parts of about this size. */
-export const partBytes: number = 8 * MiB;
+const { O_WRONLY, O_NOFOLLOW } = constants;
 /** Zeros that are hashed at a time: about a tenth of a second. */
 const zerosPiece: number = 512 * MiB;
-const fileBytes: number = partBytes + 4 * MiB;
-const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+/** With `--sparse`, zeros become holes in pieces of this size. */
+const sparseBytes: number = 64 * KiB;
 
 /** See the file's comment. Calls must not overlap. */
 export class RestoreWorker {
   readonly #codec: RecordCodec;
-  readonly #source: RecordSource;
-  readonly #file: number;
+  readonly #content: FileContent;
+  readonly #existing: ExistingFiles;
   readonly #state: number;
   readonly #jail: Jail;
-  readonly #policy: MetadataPolicy;
+  readonly #rules: RestoreRules;
   readonly #zeros: Buffer = Buffer.alloc(MiB);
 
   /** @param storage the worker's own, opened from `options.storage`; inline workers share the repository's */
   constructor(options: RestoreWorkerOptions, storage: Storage) {
-    this.#codec = new RecordCodec(4 * MiB, RecordSource.bytes + fileBytes + 8 * slackBytes + 4096);
-    this.#file = this.#codec.kernel.reserve(fileBytes + slackBytes);
-    this.#state = this.#codec.kernel.reserve(this.#codec.kernel.hashStateBytes);
+    const extra = RecordSource.bytes + FileContent.bytes + ExistingFiles.bytes;
+    this.#codec = new RecordCodec(4 * MiB, extra + 8 * slackBytes + 4096);
+    const { kernel } = this.#codec;
+    this.#state = kernel.reserve(kernel.hashStateBytes);
     const context = {
       storage,
       keyring: new Keyring(options.keyring),
       memory: new ReaderMemory(),
       mend: true,
     };
-    this.#source = new RecordSource(context, this.#codec);
+    this.#content = new FileContent(kernel, new RecordSource(context, this.#codec));
     this.#jail = new Jail(options.target);
-    this.#policy = options.metadata ?? everything;
+    this.#existing = new ExistingFiles(kernel, this.#jail);
+    this.#rules = options.rules;
   }
 
-  /** Restores files of up to one part each. @returns one outcome per file */
-  async files(files: readonly RestoreFile[]): Promise<RestoreOutcome[]> {
-    const outcomes: RestoreOutcome[] = [];
-    for (const file of files) {
+  /** Restores files of up to one part each. */
+  async files({ files: text, writer }: RestoreBatch): Promise<RestoreReply> {
+    const files = JSON.parse(text) as readonly RestoreFile[];
+    const reply: [number, RestoreOutcome][] = [];
+    for (const [i, file] of files.entries()) {
       try {
-        const lost = await this.#small(file);
-        outcomes.push(lost.length === 0 ? undefined : lost);
+        const done = this.#rules.dryRun ? this.#compare(file) : undefined;
+        if (done !== undefined) {
+          reply.push([i, done]);
+          continue;
+        }
+        const at =
+          this.#content.ready(file.extents) ??
+          (await this.#content.fetch(file.extents, writer, files, i + 1));
+        const outcome = this.#place(file, at);
+        if (outcome !== undefined) reply.push([i, outcome]);
       } catch (error) {
-        outcomes.push(outcomeOf(error, file.path));
+        reply.push([i, { error: errorOf(error, file.path) }]);
       }
     }
-    return outcomes;
+    return reply;
+  }
+
+  /** Keeps a file that is there with the same content. @returns lost metadata; undefined: it is another file */
+  async keep(file: RestoreFile): Promise<string[] | undefined> {
+    return this.#keep(file);
+  }
+
+  /** Reads restored files back. @returns numbers of those that are not as they should be */
+  async verify({ files: text }: RestoreBatch): Promise<number[]> {
+    const files = JSON.parse(text) as readonly RestoreFile[];
+    const wrong: number[] = [];
+    for (const [i, { path, sizeBytes, x }] of files.entries()) {
+      try {
+        if (!this.#existing.isOnDisk(path, sizeBytes, x)) wrong.push(i);
+      } catch {
+        wrong.push(i);
+      }
+    }
+    return wrong;
   }
 
   /** Restores parts of one large file until none is left. */
@@ -94,7 +133,7 @@ export class RestoreWorker {
       return {};
     } catch (error) {
       chain.fail();
-      return { error: outcomeOf(error, task.file.path) };
+      return { error: errorOf(error, task.file.path) };
     } finally {
       if (fd >= 0) closeSync(fd);
     }
@@ -105,85 +144,122 @@ export class RestoreWorker {
     this.#jail.close();
   }
 
-  /** @returns what of its metadata could not be set */
-  async #small(file: RestoreFile): Promise<string[]> {
-    const at = await this.#content(file);
+  /** Writes a verified small file. @returns undefined when it is new and has its own name */
+  #place(file: RestoreFile, at: number): RestoreOutcome | undefined {
     const { kernel } = this.#codec;
-    if (file.sizeBytes > 0 && kernel.hashOf(at, file.sizeBytes) !== file.x) {
+    if (file.sizeBytes > 0 && kernel.hashOf(at, file.sizeBytes) !== file.x)
       throw reject('E_HASH', 'the content has another XXH64 than the snapshot says');
+    const fd = this.#create(file.path);
+    if (typeof fd === 'number') {
+      const lost = this.#fill(fd, file.path, file, at);
+      return lost.length === 0 ? undefined : { lost };
     }
-    const fd = openSync(this.#jail.at(file.path), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+    if (fd === 'exists') return this.#replace(file, at);
+    const as = legalPath(file.path);
+    const other = this.#create(as);
+    if (other === 'exists') return { ...this.#replace({ ...file, path: as }, at), as };
+    if (other === 'refused') throw noName(file.path);
+    return { as, lost: this.#fill(other, as, file, at) };
+  }
+
+  /** Makes a file. @returns its handle, or that something is there, or that the filesystem refuses the name */
+  #create(path: ByteString): number | 'exists' | 'refused' {
     try {
-      writeAll(fd, kernel.bytes.subarray(at, at + file.sizeBytes), 0);
-      return setMetadata(fd, file.metadata, this.#policy);
+      return createFile(this.#jail, path);
+    } catch (error) {
+      if (isNameError(error)) return 'refused';
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      return this.#rules.foldsNames && !this.#jail.has(path) ? 'refused' : 'exists';
+    }
+  }
+
+  /** Gives a new file its content. @returns what of its metadata could not be set */
+  #fill(fd: number, path: ByteString, file: RestoreFile, at: number): string[] {
+    try {
+      const bytes = this.#codec.kernel.bytes.subarray(at, at + file.sizeBytes);
+      if (this.#rules.sparse || file.extents.some(({ pack }) => pack === hole)) {
+        ftruncateSync(fd, file.sizeBytes);
+        writeSparse(fd, bytes, 0, this.#stretches(file.extents, at));
+      } else {
+        writeAll(fd, bytes, 0);
+      }
+      return setMetadata(fd, file.metadata, this.#rules.metadata);
     } catch (error) {
       // Half a file is worse than none.
-      unlinkSync(this.#jail.at(file.path));
+      removeFile(this.#jail, path);
       throw error;
     } finally {
       closeSync(fd);
     }
   }
 
-  /** Address of the whole content of a small file. */
-  async #content(file: RestoreFile): Promise<number> {
-    const [only] = file.extents;
-    if (only === undefined) return this.#file;
-    const slice = file.extents.length === 1 && only.count === 1 && only.pack !== hole && only.pack !== zeros;
-    if (!slice) {
-      await this.#gather(file.extents, file.writer);
-      return this.#file;
+  /** Something is there. */
+  #replace(file: RestoreFile, at: number): RestoreOutcome {
+    const { overwrite } = this.#rules;
+    const kept = overwrite === 'always' ? undefined : this.#keep(file);
+    if (kept !== undefined) return { was: 'same', lost: kept };
+    if (overwrite === 'never') throw isThere(file.path);
+    const partial = partialName(file.path);
+    const lost = this.#fill(createFile(this.#jail, partial), partial, file, at);
+    try {
+      replace(this.#jail, partial, file.path);
+    } catch (error) {
+      removeFile(this.#jail, partial);
+      throw error;
     }
-    const [piece] = await this.#source.pieces(only, file.writer);
-    const { reader, record } = piece!;
-    checkSlice(only, reader.table.lengths[record]);
-    return (await this.#source.record(reader, record)) + only.offset;
+    return { was: 'replaced', lost };
   }
 
-  /** Puts extents of at most one part together at the file's place in memory. @returns their length */
-  async #gather(extents: readonly Extent[], writer: string): Promise<number> {
-    const { kernel } = this.#codec;
-    let filled = 0;
-    for (const extent of extents) {
-      if (filled + extent.length > fileBytes) throw reject('E_EXTENT', 'an extent is longer than its file');
-      const into = this.#file + filled;
-      if (extent.pack === hole || extent.pack === zeros) {
-        kernel.bytes.fill(0, into, into + extent.length);
-      } else {
-        await this.#data(extent, writer, into);
+  /**
+   * Keeps a file that is there with the same content, and sets its metadata.
+   * @returns what of it could not be set; undefined: it is another file
+   */
+  #keep(file: RestoreFile): string[] | undefined {
+    const found = this.#existing.open(file.path, file.sizeBytes, file.x);
+    if (found === undefined) return undefined;
+    try {
+      // Another name of the same file may be somebody else's, and outside: what is set here would be set there.
+      if (found.stat.nlink > 1)
+        return this.#rules.overwrite === 'never' && file.linked === true ? [] : undefined;
+      return setMetadata(found.fd, file.metadata, this.#rules.metadata);
+    } finally {
+      closeSync(found.fd);
+    }
+  }
+
+  /** What would become of a file; undefined: it would be made. */
+  #compare(file: RestoreFile): RestoreOutcome | undefined {
+    const { overwrite } = this.#rules;
+    const stat = statAt(this.#jail, file.path);
+    if (stat === undefined) return {};
+    if (overwrite !== 'always') {
+      const found = this.#existing.open(file.path, file.sizeBytes, file.x);
+      if (found !== undefined) {
+        closeSync(found.fd);
+        return { was: 'same' };
       }
-      filled += extent.length;
     }
-    return filled;
+    if (overwrite === 'never' || stat.isDirectory()) throw isThere(file.path);
+    return { was: 'replaced' };
   }
 
-  async #data(extent: Extent, writer: string, into: number): Promise<void> {
-    let at = into;
-    for (const piece of await this.#source.pieces(extent, writer)) {
-      await this.#piece(piece, at);
-      at += piece.length;
-    }
-  }
-
-  async #piece({ reader, record, count, length, offset }: PackPiece, into: number): Promise<void> {
+  /** Which parts of some content at `at` are written, and which are holes. */
+  #stretches(extents: readonly Extent[], at: number): Stretch[] {
     const { kernel } = this.#codec;
-    const { lengths } = reader.table;
-    // A count is whatever the entry says: it is compared before anything is counted up to it.
-    if (record + count > lengths.length)
-      throw reject('E_EXTENT', 'an extent names records that its pack does not have', {
-        object: reader.name,
-      });
-    let whole = 0;
-    for (let i = 0; i < count; i += 1) whole += lengths[record + i] ?? Number.NaN;
-    if (whole === length && offset === 0) {
-      await this.#source.run(reader, record, count, into);
-      return;
+    const stretches: Stretch[] = [];
+    let from = at;
+    for (const { pack, length } of extents) {
+      if (pack === hole || (pack === zeros && this.#rules.sparse)) stretches.push({ length, isHole: true });
+      else if (!this.#rules.sparse) stretches.push({ length, isHole: false });
+      else {
+        for (let done = 0; done < length; done += sparseBytes) {
+          const piece = Math.min(sparseBytes, length - done);
+          stretches.push({ length: piece, isHole: kernel.isZero(from + done, piece) });
+        }
+      }
+      from += length;
     }
-    if (count !== 1)
-      throw reject('E_EXTENT', 'records have another length than their extent', { object: reader.name });
-    checkSlice({ offset, length }, lengths[record]);
-    const from = (await this.#source.record(reader, record)) + offset;
-    kernel.bytes.copyWithin(into, from, from + length);
+    return stretches;
   }
 
   /** @returns the file's XXH64 after the last part, undefined before, `failed` when another worker gave up */
@@ -198,19 +274,25 @@ export class RestoreWorker {
     const extents = task.parts[part]!;
     const [first] = extents;
     const empty = extents.length === 1 && (first!.pack === hole || first!.pack === zeros);
-    const length = empty ? first!.length : await this.#gather(extents, task.file.writer);
+    const { address } = this.#content;
+    const length = empty ? first!.length : await this.#content.gather(extents, task.writer);
     if (!(await chain.turn(part))) return 'failed';
     const bytes = kernel.hashStateBytes;
     if (part === 0) kernel.hashInit(this.#state);
     else kernel.bytes.set(chain.state.subarray(0, bytes), this.#state);
     if (empty) {
       if (!(await this.#hashZeros(chain, length))) return 'failed';
-    } else kernel.hashUpdate(this.#state, this.#file, length);
+    } else kernel.hashUpdate(this.#state, address, length);
     chain.state.set(kernel.bytes.subarray(this.#state, this.#state + bytes));
     const x = part === task.parts.length - 1 ? kernel.hashHex(this.#state) : undefined;
     chain.pass(part, 0);
-    if (!empty) writeAll(fd, kernel.bytes.subarray(this.#file, this.#file + length), start);
-    else if (first!.pack === zeros && !(await this.#writeZeros(chain, fd, start, length))) return 'failed';
+    if (empty) {
+      const isWritten = first!.pack === zeros && !this.#rules.sparse;
+      return isWritten && !(await this.#writeZeros(chain, fd, start, length)) ? 'failed' : x;
+    }
+    const content = kernel.bytes.subarray(address, address + length);
+    if (this.#rules.sparse) writeSparse(fd, content, start, this.#stretches(extents, address));
+    else writeAll(fd, content, start);
     return x;
   }
 
@@ -251,31 +333,26 @@ function startsOf(parts: readonly (readonly Extent[])[]): number[] {
   });
 }
 
-function checkSlice(slice: { offset: number; length: number }, recordLength: number | undefined): void {
-  if (recordLength !== undefined && slice.offset + slice.length <= recordLength) return;
-  throw reject('E_EXTENT', 'an extent leaves its record');
-}
-
-/** Writes all bytes at a position of the file. */
-function writeAll(fd: number, bytes: Uint8Array, position: number): void {
-  for (let done = 0; done < bytes.byteLength; ) {
-    done += writeSync(fd, bytes, done, bytes.byteLength - done, position + done);
-  }
+function noName(path: ByteString): BackpackError {
+  return new BackpackError(
+    'BP_TARGET_WRITE',
+    `${byteStringToText(path)}: the target refuses the name, and the one made from it, too`,
+    { kind: 'target', context: { path: byteStringToText(path) } },
+  );
 }
 
 /** What is reported for a file; errors that concern the whole run are reported the same way and decided by kind. */
-function outcomeOf(error: unknown, path: ByteString): ReturnType<BackpackError['toJSON']> {
+function errorOf(error: unknown, path: ByteString): ReturnType<BackpackError['toJSON']> {
   const text = byteStringToText(path);
   if (isBackpackError(error)) return error.with({ path: text }).toJSON();
   if (!(error instanceof Error) || !('errno' in error))
     return toBackpackError(error).with({ path: text }).toJSON();
   const system = fromSystemError(error, 'the target', text);
   if (system.kind === 'space') return system.toJSON();
-  const exists = system.kind === 'exists';
-  const message = exists ? `${text} is there already and was left as it is` : `${text}: ${error.message}`;
-  return new BackpackError(exists ? 'BP_TARGET_EXISTS' : 'BP_TARGET_WRITE', message, {
+  if (system.kind === 'exists') return isThere(path).toJSON();
+  return new BackpackError('BP_TARGET_WRITE', `${text}: ${error.message}`, {
     kind: 'target',
     context: { path: text },
-    hint: exists ? 'restore into an empty folder' : 'check the permissions of the target',
+    hint: 'check the permissions of the target',
   }).toJSON();
 }

@@ -5,10 +5,19 @@
  * Folders may be nested as deep as a path can be long: nothing here recurses, and going up again costs one step per
  * level.
  */
-import { closeSync, constants, existsSync, fstatSync, lstatSync, mkdirSync, openSync } from 'node:fs';
-import { type ByteString, byteStringToText, toFsPath } from '../base/bytes.ts';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+} from 'node:fs';
+import { type ByteString, byteStringToText, toByteString, toFsPath } from '../base/bytes.ts';
 import { BackpackError } from '../base/errors.ts';
-import { foldersWithin, isTooManyFiles, tooManyFiles } from '../base/open-files.ts';
+import { isTooManyFiles, tooManyFiles } from '../base/open-files.ts';
 
 const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
 const openFolders = 64;
@@ -32,7 +41,9 @@ export class Jail {
   /** Folders whose handles are open, but for the target itself, in order of use. */
   readonly #open = new Map<ByteString, Folder>();
   #last: Folder;
-  #openMax: number = foldersWithin(openFolders);
+  /** Stays open whatever else is needed. */
+  #pinned: Folder | undefined;
+  #openMax = openFolders;
 
   /** @param root absolute path of the target; it must exist */
   constructor(root: ByteString) {
@@ -52,6 +63,46 @@ export class Jail {
     const last = this.#last;
     const { handle } = last.path === folder && last.handle >= 0 ? last : this.#folder(folder);
     return this.#below(handle, path);
+  }
+
+  /** Does something with two paths at once, in the way of {@link at}. */
+  both<T>(a: ByteString, b: ByteString, act: (a: string | Buffer, b: string | Buffer) => T): T {
+    const first = this.at(a);
+    // The folders above `b` may be more than are kept open.
+    this.#pinned = this.#last;
+    try {
+      return act(first, this.at(b));
+    } finally {
+      this.#pinned = undefined;
+    }
+  }
+
+  /** Whether there is an entry of exactly this name, byte for byte, whatever the filesystem takes for the same. */
+  has(path: ByteString): boolean {
+    const slash = path.lastIndexOf('/');
+    return this.names(path.slice(0, Math.max(0, slash))).includes(path.slice(slash + 1));
+  }
+
+  /** What file functions take for a folder itself; '' is the target. */
+  real(folder: ByteString): string | Buffer {
+    const { handle } = this.#folder(folder);
+    if (proc) return `/proc/self/fd/${handle}/.`;
+    return toFsPath(folder === '' ? this.#root : `${this.#root}/${folder}`);
+  }
+
+  /** Names of what is in a folder. */
+  names(folder: ByteString): ByteString[] {
+    return readdirSync(this.real(folder), { encoding: 'buffer' }).map(toByteString);
+  }
+
+  /** Lets go of a folder that is about to be removed, with nothing left in it. */
+  forget(path: ByteString): void {
+    const folder = this.#open.get(path);
+    if (folder === undefined) return;
+    closeSync(folder.handle);
+    folder.handle = -1;
+    this.#open.delete(path);
+    if (this.#last === folder) this.#last = this.#top;
   }
 
   /** Makes a folder. @returns whether it was made now; false when a folder was there */
@@ -172,22 +223,26 @@ export class Jail {
         if (!isTooManyFiles(error) || this.#open.size < 2) throw error;
         this.#openMax = Math.max(openFoldersMin, this.#open.size >> 1);
         do this.#evict();
-        while (this.#open.size > this.#openMax);
+        while (this.#open.size > this.#openMax + (this.#pinned === undefined ? 0 : 1));
       }
     }
   }
 
   #keep(folder: Folder): void {
     this.#open.set(folder.path, folder);
-    while (this.#open.size > this.#openMax) this.#evict();
+    // One more than that, when one is pinned: with only two, the last one and its parent are needed.
+    while (this.#open.size > this.#openMax + (this.#pinned === undefined ? 0 : 1)) this.#evict();
   }
 
   /** Closes the handle that was not used for longest. */
   #evict(): void {
-    const [oldest] = this.#open.values();
-    closeSync(oldest!.handle);
-    oldest!.handle = -1;
-    this.#open.delete(oldest!.path);
+    for (const folder of this.#open.values()) {
+      if (folder === this.#pinned) continue;
+      closeSync(folder.handle);
+      folder.handle = -1;
+      this.#open.delete(folder.path);
+      return;
+    }
   }
 }
 

@@ -1,4 +1,5 @@
 /** FIFOs, sockets and devices. Node cannot make them; the C library's mknod does, relative to a handle of the jail. */
+import type { BigIntStats } from 'node:fs';
 import { BackpackError } from '../base/errors.ts';
 import { libc } from '../platform/libc.ts';
 import type { MetadataPolicy } from './metadata.ts';
@@ -38,6 +39,19 @@ export function makeNode(
       throw notRestored(type, 'which only the superuser can make');
     throw error;
   }
+}
+
+/** Whether this is already what {@link makeNode} would make. */
+export function isNode(
+  { mode, rdev }: BigIntStats,
+  type: string,
+  device: readonly [number, number] | undefined,
+): boolean {
+  const known = types[type];
+  if (known === undefined || (mode & 0o170000n) !== BigInt(known.bits)) return false;
+  const major = ((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & ~0xfffn);
+  const minor = (rdev & 0xffn) | ((rdev >> 12n) & 0xffffff00n);
+  return !known.device || (major === BigInt(device?.[0] ?? 0) && minor === BigInt(device?.[1] ?? 0));
 }
 
 function notRestored(type: string, why: string): BackpackError {

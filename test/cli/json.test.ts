@@ -105,6 +105,9 @@ describe('lines of --json', () => {
 
   test('restore', () => {
     expect(run('restore latest --to out')[0]).toMatchObject({ type: 'summary', skipped: 0 });
+    const actions = run('restore latest --to out --dry-run').map(({ action }) => action);
+    expect(new Set(actions)).toEqual(new Set(['keep', undefined]));
+    world.sh('for file in out/src/*; do test -f "$file" && echo changed > "$file"; done');
     expect(run('restore latest --to out', 3).map(({ code }) => code)).toContain('BP_TARGET_EXISTS');
     run('restore latest', 2);
   });

@@ -1,10 +1,17 @@
 /** `backpack restore`: files of a snapshot below a folder. */
 import { resolve } from 'node:path';
+import { type ByteString, byteStringToText } from '../../base/bytes.ts';
 import { BackpackError } from '../../base/errors.ts';
 import { HeadStore } from '../../config/heads.ts';
+import { nameToJson } from '../../format/name-json.ts';
 import { shortId } from '../../format/names.ts';
-import { type RestoreEvent, restore as runRestore } from '../../operations/restore.ts';
-import type { MetadataPolicy } from '../../target/metadata.ts';
+import {
+  type RestoreEvent,
+  type RestoreOptions,
+  type RestoreSummary,
+  restore as runRestore,
+} from '../../operations/restore.ts';
+import { overwritePolicies } from '../../target/existing.ts';
 import { type CommonOptions, type Context, exitCodes } from '../context.ts';
 import { checkHead } from '../head.ts';
 import { Voice } from '../render/output.ts';
@@ -16,12 +23,21 @@ import { splitWanted } from './ls.ts';
 /** Options of the command. */
 export interface RestoreCommandOptions extends CommonOptions {
   readonly to?: string;
-  readonly threads?: string;
+  readonly intoOriginal?: boolean;
+  readonly overwrite?: string;
+  readonly delete?: boolean;
+  readonly yes?: boolean;
+  readonly verify?: boolean;
+  readonly dryRun?: boolean;
+  readonly sparse?: boolean;
+  /** False: --no-space-check. */
+  readonly spaceCheck?: boolean;
   readonly numericOwner?: boolean;
-  /** False with `--no-owner`. */
+  /** False: --no-owner. */
   readonly owner?: boolean;
-  /** False with `--no-special`. */
+  /** False: --no-special. */
   readonly special?: boolean;
+  readonly threads?: string;
 }
 
 /** Runs the command. @returns the exit code */
@@ -31,17 +47,14 @@ export async function restore(
   options: RestoreCommandOptions,
 ): Promise<number> {
   const voice = new Voice(context, options);
-  if (options.to === undefined) {
-    throw new BackpackError('BP_USAGE', 'no target was given', {
-      kind: 'usage',
-      hint: `backpack restore ${wanted} --to DIR`,
-    });
-  }
   const settings = readSettings(context, options);
   const threads = options.threads === undefined ? settings.threads?.value : parseThreads(options.threads);
+  const { snapshot, path } = splitWanted(wanted);
+  const target = targetOf(context, wanted, options);
+  const dryRun = options.dryRun === true;
+  const wishes = wishesOf(options);
   const { repository } = await openFrom(settings);
   await checkHead(repository, new HeadStore(settings.folders.state));
-  const { snapshot, path } = splitWanted(wanted);
   const progress = new Progress(voice, { done: 'wrote', sent: 'verified', items: 'files' });
   let problems = 0;
   const show = (event: RestoreEvent): void => {
@@ -55,6 +68,13 @@ export async function restore(
         bytesTotal,
         filesTotal,
       });
+      return;
+    }
+    if (event.type === 'entry') {
+      const { path: at, kind, action, sizeBytes } = event;
+      voice.event({ type: 'action', action, path: JSON.parse(nameToJson(at)), kind, size: sizeBytes });
+      if (action !== 'keep' || voice.verbose)
+        voice.result(`${action.padEnd(7)} ${safe(byteStringToText(at))}\n`);
       return;
     }
     problems += 1;
@@ -81,31 +101,40 @@ export async function restore(
     );
   };
   try {
-    const target = resolve(context.cwd, options.to);
-    const metadata = metadataPolicy(options);
-    const extra = { signal: context.signal, metadata, ...(threads === undefined ? {} : { threads }) };
-    const s = await runRestore(repository, { snapshot, path, target, ...extra }, show);
+    const s = await runRestore(
+      repository,
+      {
+        snapshot,
+        path,
+        target,
+        ...wishes,
+        signal: context.signal,
+        ...(threads === undefined ? {} : { threads }),
+        ...(options.delete ? { confirmDelete: confirmDelete(voice, options) } : {}),
+      },
+      show,
+    );
     progress.done();
     if (problems > problemsShown && !voice.verbose)
       voice.warn(`and ${problems - problemsShown} more; --verbose names them all\n`);
-    const exitCode = s.damaged > 0 ? exitCodes.damaged : s.failed > 0 ? exitCodes.incomplete : exitCodes.ok;
-    const bad = s.damaged > 0 ? `${counted(s.damaged, 'file')} NOT restored: data is damaged\n` : '';
-    const left =
-      s.failed > 0 ? `Not restored, or there already: ${counted(s.failed, 'entry', 'entries')}\n` : '';
-    voice.result(
-      `${bad}${left}Restored snapshot ${shortId(s.snapshotId)}: ${counted(s.files, 'file')}, ${bytes(s.bytes)}, every byte verified, ` +
-        `in ${duration(s.elapsedMs)}\nto ${safe(s.target)}\n`,
-    );
-    const { snapshotId, files, bytes: restored, damaged, failed, elapsedMs } = s;
+    const incomplete = s.failed + s.renamed > 0;
+    const exitCode = s.damaged > 0 ? exitCodes.damaged : incomplete ? exitCodes.incomplete : exitCodes.ok;
+    voice.result(inWords(s, dryRun, options.verify === true));
+    const { snapshotId, files, bytes: restored, kept, replaced, deleted, renamed, damaged, failed } = s;
     voice.event({
       type: 'summary',
       command: 'restore',
       snapshotId,
       files,
       bytes: restored,
+      kept,
+      replaced,
+      deleted,
+      renamed,
       damaged,
       skipped: failed,
-      elapsedMs,
+      dryRun,
+      elapsedMs: s.elapsedMs,
       exitCode,
     });
     return exitCode;
@@ -114,10 +143,88 @@ export async function restore(
   }
 }
 
-/** What the options want of owners, modes and devices. */
-function metadataPolicy(options: RestoreCommandOptions): MetadataPolicy {
-  const owners = options.owner === false ? 'none' : options.numericOwner === true ? 'numbers' : 'names';
-  return { owners, special: options.special !== false };
+const problemsShown = 20;
+
+/** Where to. */
+function targetOf(context: Context, wanted: string, { to, intoOriginal }: RestoreCommandOptions): string {
+  if (to !== undefined && intoOriginal) throw usage('give --to DIR or --into-original, not both', wanted);
+  if (intoOriginal) return '/';
+  if (to === undefined) throw usage('no target was given', wanted);
+  return resolve(context.cwd, to);
 }
 
-const problemsShown = 20;
+function usage(message: string, wanted: string): BackpackError {
+  return new BackpackError('BP_USAGE', message, {
+    kind: 'usage',
+    hint: `backpack restore ${wanted} --to DIR`,
+  });
+}
+
+/** How it is restored, from the options. */
+function wishesOf(
+  o: RestoreCommandOptions,
+): Pick<RestoreOptions, 'overwrite' | 'metadata' | 'verify' | 'dryRun' | 'sparse' | 'noSpaceCheck'> {
+  const overwrite = overwritePolicies.find((policy) => policy === (o.overwrite ?? 'never'));
+  if (overwrite === undefined)
+    throw new BackpackError('BP_USAGE', `no such way to overwrite: ${o.overwrite}`, {
+      kind: 'usage',
+      hint: `give one of ${overwritePolicies.join(', ')}`,
+    });
+  const owners = o.owner === false ? 'none' : o.numericOwner ? 'numbers' : 'names';
+  return {
+    overwrite,
+    metadata: { owners, special: o.special !== false },
+    verify: o.verify === true,
+    dryRun: o.dryRun === true,
+    sparse: o.sparse === true,
+    noSpaceCheck: o.spaceCheck === false,
+  };
+}
+
+/** Prints what would be removed; on a terminal somebody is asked. */
+function confirmDelete(
+  voice: Voice,
+  { yes }: RestoreCommandOptions,
+): (extras: readonly ByteString[]) => Promise<boolean> {
+  return async (extras) => {
+    for (const path of extras) {
+      voice.event({
+        type: 'action',
+        action: 'delete',
+        path: JSON.parse(nameToJson(path)),
+        kind: '',
+        size: 0,
+      });
+      voice.warn(`delete  ${safe(byteStringToText(path))}\n`);
+    }
+    if (yes === true) return true;
+    const { ask } = voice.context;
+    if (ask === undefined || voice.json) return false;
+    return /^y(es)?$/i.test(
+      await ask(`Delete ${counted(extras.length, 'entry', 'entries')} for good? [y/N] `),
+    );
+  };
+}
+
+function inWords(s: RestoreSummary, dryRun: boolean, verified: boolean): string {
+  const line = (count: number, text: string): string => (count > 0 ? `${text}\n` : '');
+  const entries = (count: number): string => counted(count, 'entry', 'entries');
+  const numbers = `${counted(s.files, 'file')}, ${bytes(s.bytes)}`;
+  const parts = [
+    line(s.damaged, `${counted(s.damaged, 'file')} NOT restored: data is damaged`),
+    line(s.failed, `Not restored, or there already: ${entries(s.failed)}`),
+    line(s.renamed, `Under another name, because the target refuses their own: ${entries(s.renamed)}`),
+  ];
+  const detail = [
+    s.kept > 0 ? `${s.kept} there already with the same content` : '',
+    s.replaced > 0 ? `${s.replaced} replaced` : '',
+    s.deleted > 0 ? `${entries(s.deleted)} deleted` : '',
+  ].filter((text) => text !== '');
+  if (dryRun)
+    return `${parts.join('')}Would restore snapshot ${shortId(s.snapshotId)}: ${numbers}\n${line(detail.length, `Of these ${detail.join(', ')}`)}to ${safe(s.target)}\n`;
+  const again = verified ? ', read back from the disk' : '';
+  return (
+    `${parts.join('')}Restored snapshot ${shortId(s.snapshotId)}: ${numbers}, every byte verified${again}, ` +
+    `in ${duration(s.elapsedMs)}\n${line(detail.length, `Of these ${detail.join(', ')}`)}to ${safe(s.target)}\n`
+  );
+}

@@ -248,8 +248,8 @@ export class TestRepository {
         prev: null,
         known: [],
         partial: false,
-        params: {},
-        stats: { files: files.length, bytes: 0 },
+        params: { dedup: 'gmac-1', chunker: 'gear-1', packSize: 67_108_864 },
+        stats: { files: files.length, bytes: 0, stored: 0 },
         ...o.root,
       };
       const packs = [data, meta].sort((a, b) => (a.id < b.id ? -1 : 1));

@@ -1,0 +1,321 @@
+/** What a restore does about what is in the target already, and its other options. */
+import {
+  chmodSync,
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { parseKeyFile } from '../../../src/format/key-file.ts';
+import { restore } from '../../../src/operations/restore.ts';
+import { openRepository, type Repository } from '../../../src/repo/repository.ts';
+import { FsStorage } from '../../../src/storage/index.ts';
+import { legalName } from '../../../src/target/legal-name.ts';
+import { recover, TestRepository } from '../recover/writer.ts';
+import { codeOfAsync, temporaryFolder } from '../support.ts';
+import { backUp, describeTree, newRepository, noise, restoreTo } from './tree.ts';
+
+let repository: Repository;
+let source: string;
+
+beforeAll(async () => {
+  source = mkdtempSync(join(tmpdir(), 'backpack-options-'));
+  mkdirSync(join(source, 'top/sub'), { recursive: true });
+  writeFileSync(join(source, 'top/a'), 'content of a');
+  writeFileSync(join(source, 'top/sub/b'), 'content of b');
+  writeFileSync(join(source, 'top/large'), noise(9_000_000, 1));
+  writeFileSync(join(source, 'top/zeros'), Buffer.concat([noise(100, 2), Buffer.alloc(2_000_000)]));
+  writeFileSync(join(source, 'top/hard1'), 'two names');
+  linkSync(join(source, 'top/hard1'), join(source, 'top/hard2'));
+  symlinkSync('a', join(source, 'top/link'));
+  for (const name of ['top/a', 'top/sub/b', 'top/large', 'top/hard1'])
+    utimesSync(join(source, name), 1_600_000_000, 1_600_000_000);
+  repository = await newRepository();
+  await backUp(repository, source);
+});
+
+afterAll(() => rmSync(source, { recursive: true }));
+
+/** A target in which everything is restored. */
+async function restored(): Promise<string> {
+  const target = temporaryFolder();
+  await restoreTo(repository, { target });
+  return target;
+}
+
+const codes = (done: { problems: readonly { code: string; path: string }[] }): string[] =>
+  done.problems.map(({ code, path }) => `${path} ${code}`).sort();
+
+describe('--overwrite', () => {
+  it('never: what is the same counts as restored, what differs stays and is named', async () => {
+    const target = await restored();
+    writeFileSync(join(target, 'top/a'), 'mine');
+    chmodSync(join(target, 'top/sub/b'), 0o777);
+    utimesSync(join(target, 'top/sub/b'), 1, 1);
+    const done = await restoreTo(repository, { target });
+    expect(codes(done)).toEqual(['top/a BP_TARGET_EXISTS']);
+    expect(readFileSync(join(target, 'top/a'), 'utf8')).toBe('mine');
+    expect(statSync(join(target, 'top/sub/b')).mtimeMs).toBe(1_600_000_000_000);
+    expect([done.kept, done.replaced, done.failed]).toEqual([6, 0, 1]);
+  });
+
+  it('if-changed: goes on where a restore was interrupted', async () => {
+    const target = await restored();
+    const inode = statSync(join(target, 'top/sub/b')).ino;
+    // Half a file, with the size and times of the whole one: times and sizes prove nothing.
+    writeFileSync(join(target, 'top/a'), 'content of ?');
+    utimesSync(join(target, 'top/a'), 1_600_000_000, 1_600_000_000);
+    truncateSync(join(target, 'top/large'), 4_000_000);
+    const done = await restoreTo(repository, { target, overwrite: 'if-changed' });
+    expect(codes(done)).toEqual([]);
+    expect(describeTree(target)).toEqual(describeTree(source));
+    expect(statSync(join(target, 'top/sub/b')).ino).toBe(inode);
+    expect(readdirSync(join(target, 'top')).filter((name) => name.includes('partial'))).toEqual([]);
+  });
+
+  it('always: every file is a new one, and is there all the time', async () => {
+    const target = await restored();
+    const inode = statSync(join(target, 'top/a')).ino;
+    const done = await restoreTo(repository, { target, overwrite: 'always' });
+    expect(done.kept).toBe(1);
+    expect(statSync(join(target, 'top/a')).ino).not.toBe(inode);
+    expect(describeTree(target)).toEqual(describeTree(source));
+  });
+
+  it.each(['if-changed', 'always'] as const)('%s: links go, what they lead to stays', async (overwrite) => {
+    const target = temporaryFolder();
+    const outside = temporaryFolder();
+    writeFileSync(join(outside, 'a'), 'outside');
+    mkdirSync(join(target, 'top'));
+    symlinkSync(outside, join(target, 'top/sub'));
+    symlinkSync(join(outside, 'a'), join(target, 'top/a'));
+    symlinkSync(join(outside, 'a'), join(target, 'top/large'));
+    // The same content under a name outside: its metadata must not become the snapshot's.
+    writeFileSync(join(outside, 'hard'), 'two names');
+    chmodSync(join(outside, 'hard'), 0o600);
+    linkSync(join(outside, 'hard'), join(target, 'top/hard1'));
+    const done = await restoreTo(repository, { target, overwrite });
+    expect(codes(done)).toEqual([]);
+    expect(describeTree(target)).toEqual(describeTree(source));
+    expect(readFileSync(join(outside, 'a'), 'utf8')).toBe('outside');
+    expect(lstatSync(join(outside, 'hard')).mode & 0o777).toBe(0o600);
+    expect(readdirSync(outside).sort()).toEqual(['a', 'hard']);
+  });
+
+  it('a folder is never replaced', async () => {
+    const target = temporaryFolder();
+    for (const name of ['a', 'large', 'link'])
+      mkdirSync(join(target, 'top', name, 'mine'), { recursive: true });
+    const done = await restoreTo(repository, { target, overwrite: 'always' });
+    expect(codes(done)).toEqual([
+      'top/a BP_TARGET_EXISTS',
+      'top/large BP_TARGET_EXISTS',
+      'top/link BP_TARGET_EXISTS',
+    ]);
+    expect(existsSync(join(target, 'top/large/mine'))).toBe(true);
+  });
+});
+
+describe('--dry-run', () => {
+  const actions = async (target: string, overwrite?: 'if-changed' | 'always'): Promise<string[]> => {
+    const list: string[] = [];
+    const options = { snapshot: 'latest', path: '', target, threads: 0, dryRun: true };
+    await restore(repository, overwrite === undefined ? options : { ...options, overwrite }, (event) => {
+      if (event.type === 'entry') list.push(`${event.action} ${event.path}`);
+    });
+    return list.sort();
+  };
+
+  it('writes nothing, not even the target', async () => {
+    const target = join(temporaryFolder(), 'new');
+    expect((await actions(target)).filter((line) => !line.startsWith('make '))).toEqual([]);
+    expect(existsSync(target)).toBe(false);
+  });
+
+  it('says what would be made, replaced and kept', async () => {
+    const target = await restored();
+    writeFileSync(join(target, 'top/a'), 'mine');
+    renameSync(join(target, 'top/sub'), join(target, 'elsewhere'));
+    const before = describeTree(target);
+    expect(await actions(target, 'if-changed')).toEqual([
+      'keep top',
+      'keep top/hard1',
+      'keep top/hard2',
+      'keep top/large',
+      'keep top/link',
+      'keep top/zeros',
+      'make top/sub',
+      'make top/sub/b',
+      'replace top/a',
+    ]);
+    expect(describeTree(target)).toEqual(before);
+  });
+});
+
+describe('--delete', () => {
+  it('removes what the snapshot does not have, after somebody has agreed', async () => {
+    const target = await restored();
+    const outside = temporaryFolder();
+    writeFileSync(join(outside, 'kept'), '');
+    mkdirSync(join(target, 'top/extra/deep'), { recursive: true });
+    writeFileSync(join(target, 'top/extra/deep/file'), '');
+    symlinkSync(outside, join(target, 'top/sub/way-out'));
+    symlinkSync(outside, join(target, 'top/extra/way-out'));
+    writeFileSync(join(target, 'beside'), 'not in a restored folder');
+    let asked: readonly string[] = [];
+    const confirmDelete = async (extras: readonly string[]): Promise<boolean> => {
+      asked = extras;
+      return true;
+    };
+    const done = await restoreTo(repository, { target, confirmDelete });
+    expect([...asked].sort()).toEqual(['top/extra', 'top/sub/way-out']);
+    expect(done.deleted).toBe(2);
+    expect(readdirSync(target).sort()).toEqual(['beside', 'top']);
+    expect(describeTree(join(target, 'top'))).toEqual(describeTree(join(source, 'top')));
+    expect(readdirSync(outside)).toEqual(['kept']);
+  });
+
+  it('does nothing at all when nobody agrees', async () => {
+    const target = temporaryFolder();
+    mkdirSync(join(target, 'top'));
+    writeFileSync(join(target, 'top/extra'), '');
+    const run = (): Promise<unknown> => restoreTo(repository, { target, confirmDelete: async () => false });
+    expect(await codeOfAsync(run)).toBe('BP_NOT_CONFIRMED');
+    expect(readdirSync(join(target, 'top'))).toEqual(['extra']);
+  });
+
+  it('of one path leaves alone what is beside it', async () => {
+    const target = temporaryFolder();
+    mkdirSync(join(target, 'top/sub'), { recursive: true });
+    writeFileSync(join(target, 'top/sub/x'), '');
+    writeFileSync(join(target, 'top/beside'), 'in a folder that only leads to what is restored');
+    const done = await restoreTo(repository, { target, path: 'top/sub', confirmDelete: async () => true });
+    expect(done.deleted).toBe(1);
+    expect(readdirSync(join(target, 'top')).sort()).toEqual(['beside', 'sub']);
+    expect(readdirSync(join(target, 'top/sub'))).toEqual(['b']);
+  });
+
+  it('is refused for a partial snapshot', async () => {
+    const made = new TestRepository();
+    onTestFinished(() => rmSync(dirname(made.dir), { recursive: true }));
+    made.snapshot([{ path: 'a', content: Buffer.from('a') }], { root: { partial: true } });
+    const partial = await openTest(made);
+    const target = temporaryFolder();
+    const run = (): Promise<unknown> => restoreTo(partial, { target, confirmDelete: async () => true });
+    expect(await codeOfAsync(run)).toBe('BP_DELETE_UNSURE');
+  });
+});
+
+it('--verify finds what is no longer on the disk as it was restored', async () => {
+  const target = temporaryFolder();
+  let touched = false;
+  const options = { snapshot: 'latest', path: '', target, threads: 0, verify: true };
+  const found: string[] = [];
+  await restore(repository, options, (event) => {
+    if (event.type === 'problem') found.push(`${event.path} ${event.code}`);
+    // The first report comes when files are there, before they are read back.
+    if (event.type !== 'progress' || touched || !existsSync(join(target, 'top/sub/b'))) return;
+    touched = true;
+    writeFileSync(join(target, 'top/sub/b'), 'content of B');
+  });
+  expect(found).toEqual(touched ? ['top/sub/b BP_VERIFY'] : []);
+  expect(await restoreTo(repository, { target, overwrite: 'if-changed', verify: true })).toMatchObject({
+    failed: 0,
+  });
+});
+
+it('--sparse makes holes of zeros', async () => {
+  const target = temporaryFolder();
+  await restoreTo(repository, { target, sparse: true });
+  expect(statSync(join(target, 'top/zeros')).blocks * 512).toBeLessThan(200_000);
+  for (const name of ['top/zeros', 'top/large'])
+    expect(readFileSync(join(target, name)).equals(readFileSync(join(source, name)))).toBe(true);
+});
+
+describe('where there is no room', () => {
+  /** A snapshot of one file. */
+  async function huge(extent: number, length: number): Promise<Repository> {
+    const made = new TestRepository();
+    onTestFinished(() => rmSync(dirname(made.dir), { recursive: true }));
+    const extra = { s: length, e: [[extent, 0, 0, length]], x: '0'.repeat(16) };
+    const stats = { files: 1, bytes: 2 ** 43, stored: 0 };
+    made.snapshot([{ path: 'huge', content: Buffer.from('x'), extra }], { root: { stats } });
+    return openTest(made);
+  }
+
+  it('refuses to begin', async () => {
+    const target = temporaryFolder();
+    const full = await huge(-2, 2 ** 43);
+    expect(await codeOfAsync(() => restoreTo(full, { target }))).toBe('BP_NO_SPACE');
+    expect(readdirSync(target)).toEqual([]);
+  });
+
+  it('a hole takes none', async () => {
+    const done = await restoreTo(await huge(-1, 2 ** 30), {});
+    expect(done.problems.map(({ code }) => code)).toEqual(['E_HASH']);
+  });
+});
+
+describe('a name that the target refuses', () => {
+  it('gets one by the written rule', () => {
+    expect(legalName('a:b?')).toMatch(/^a_b_~[0-9a-f]{8}$/);
+    expect(legalName('end. ')).toMatch(/^end__~[0-9a-f]{8}$/);
+    expect(legalName('\xff\xfe')).toMatch(/^__~[0-9a-f]{8}$/);
+    expect(legalName('n'.repeat(1024))).toMatch(/^n{200}~[0-9a-f]{8}$/);
+    expect(legalName('a')).not.toBe(legalName('A'));
+  });
+
+  it('is restored under it: files of any size, folders and what is in them, links, and reported', async () => {
+    const made = new TestRepository();
+    onTestFinished(() => rmSync(dirname(made.dir), { recursive: true }));
+    const long = (letter: string): string => letter.repeat(300);
+    const large = Buffer.concat([noise(3_000_000, 5)]);
+    const big = {
+      s: 9_000_000,
+      x: recover.xxh64(Buffer.concat([large, large, large])),
+      e: [0, 1, 2].map(() => [0, 2, 1, 3_000_000]),
+    };
+    made.snapshot([
+      { path: long('d'), t: 'd' },
+      { path: `${long('d')}/inner`, content: Buffer.from('inner') },
+      { path: long('f'), content: Buffer.from('file'), extra: { hl: 'one' } },
+      { path: long('g'), content: large, extra: big },
+      { path: 'large', content: large },
+      { path: long('l'), t: 'l', extra: { l: 'large' } },
+      { path: 'z-second', content: Buffer.from('file'), extra: { hl: 'one' } },
+    ]);
+    const target = temporaryFolder();
+    const done = await restoreTo(await openTest(made), { target, verify: true });
+    const [d, f, g, l] = ['d', 'f', 'g', 'l'].map((letter) => legalName(long(letter)));
+    expect(codes(done)).toEqual(['d', 'f', 'g', 'l'].map((letter) => `${long(letter)} BP_NAME_CHANGED`));
+    expect(readFileSync(join(target, d!, 'inner'), 'utf8')).toBe('inner');
+    expect(statSync(join(target, f!)).ino).toBe(statSync(join(target, 'z-second')).ino);
+    expect(statSync(join(target, g!)).size).toBe(9_000_000);
+    expect(readlinkSync(join(target, l!))).toBe('large');
+    expect([done.renamed, done.failed, done.damaged]).toEqual([4, 0, 0]);
+  });
+});
+
+it('a link in the snapshot keeps its target', async () => {
+  const target = await restored();
+  expect(readlinkSync(join(target, 'top/link'))).toBe('a');
+});
+
+async function openTest(made: TestRepository): Promise<Repository> {
+  const key = parseKeyFile(readFileSync(made.keyFile));
+  return openRepository({ location: made.dir }, new FsStorage(made.dir), { ...key, repo: made.repo });
+}
