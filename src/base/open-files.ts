@@ -5,10 +5,10 @@
 import { readFileSync } from 'node:fs';
 import { BackpackError } from './errors.ts';
 
-/** What Node itself, the main thread and the command keep open, with some to spare. */
-const ofProcess = 30;
-/** What a thread keeps open: its event loop and channels, a pack, a file, and a few folders. */
-const ofThread = 12;
+/** What Node itself, the main thread and the command have open while their modules are loaded. */
+const ofProcess = 60;
+/** What a thread has open while its modules are loaded, many at once; later it needs less. */
+const ofThread = 60;
 
 /** How many files this process may have open; undefined where the system does not say it. */
 function openFilesMax(): number | undefined {

@@ -31,7 +31,7 @@ export interface RetryPolicy {
 }
 
 /** Retries for a minute. */
-export const defaultRetry: RetryPolicy = {
+const defaultRetry: RetryPolicy = {
   forMs: 60_000,
   pauseMs: 200,
   pauseMaxMs: 10_000,
@@ -70,7 +70,7 @@ function gaveUp(error: BackpackError, attempts: number): BackpackError {
 }
 
 /** Waits. @throws BackpackError when the signal is aborted meanwhile */
-export function sleep(ms: number, signal?: AbortSignal | undefined): Promise<void> {
+function sleep(ms: number, signal?: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(canceled(signal));
     const stop = (): void => {

@@ -17,7 +17,7 @@ const defaultConnections = 4;
 const rateMin = 16 * 1024;
 
 /** Bucket and prefix of a location. @throws BackpackError BP_LOCATION */
-export function parseS3Location(location: string): { bucket: string; base: string; location: string } {
+function parseS3Location(location: string): { bucket: string; base: string; location: string } {
   const match = /^s3:\/\/([a-z0-9][a-z0-9._-]{1,61}[a-z0-9])(?:\/(.*))?$/.exec(location);
   const prefix = (match?.[2] ?? '').replace(/\/+$/, '');
   const bad = prefix.split('/').some((part) => part === '.' || part === '..') || /[^ -~]|\/\//.test(prefix);

@@ -37,7 +37,7 @@ const noBucket = new Set(['NoSuchBucket', 'InvalidBucketName']);
 const certificate = /^(?:CERT_|ERR_TLS_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_)/;
 
 /** HTTP status of an answer; 0 when there was none. */
-export function statusOf(error: unknown): number {
+function statusOf(error: unknown): number {
   const { $metadata, $response } = error as SdkError;
   return $metadata?.httpStatusCode ?? $response?.statusCode ?? 0;
 }

@@ -27,7 +27,7 @@ const wholeMax = 512 * 1024 * 1024;
 const dayMs = 24 * 3600 * 1000;
 
 /** See the file's comment. */
-export class S3Storage implements Storage {
+class S3Storage implements Storage {
   readonly location: string;
   readonly #requests: S3Requests;
   readonly #slots: PartSlots;

@@ -17,7 +17,7 @@ import {
 } from 'node:fs';
 import { type ByteString, byteStringToText, toByteString, toFsPath } from '../base/bytes.ts';
 import { BackpackError } from '../base/errors.ts';
-import { isTooManyFiles, tooManyFiles } from '../base/open-files.ts';
+import { foldersWithin, isTooManyFiles, tooManyFiles } from '../base/open-files.ts';
 
 const { O_RDONLY, O_DIRECTORY, O_NOFOLLOW } = constants;
 const openFolders = 64;
@@ -43,7 +43,7 @@ export class Jail {
   #last: Folder;
   /** Stays open whatever else is needed. */
   #pinned: Folder | undefined;
-  #openMax = openFolders;
+  #openMax: number = foldersWithin(openFolders);
 
   /** @param root absolute path of the target; it must exist */
   constructor(root: ByteString) {

@@ -2,6 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Ajv2020 } from 'ajv/dist/2020.js';
+import type { Command } from 'commander';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { buildProgram } from '../../src/cli/program.ts';
 import { project, World } from './support.ts';
@@ -161,13 +162,23 @@ describe('lines of --json', () => {
     seen.push(...lines);
   });
 
+  test('storage test, serve user, serve tls', () => {
+    world.sh('mkdir root');
+    expect(run('storage test empty').at(-1)).toMatchObject({ failed: 0, left: 0 });
+    run('serve user add laptop --root root');
+    expect(run('serve user list --root root')[0]).toMatchObject({ user: 'laptop', role: 'append' });
+    run('serve user remove laptop --root root');
+    run('serve tls init');
+  });
+
   test('every command was run, and docs/json.md names every type and key', () => {
-    const program = buildProgram({} as never, '0', () => {});
-    const names = program.commands.flatMap((command) =>
-      command.commands.length === 0
-        ? [command.name()]
-        : command.commands.map((c) => `${command.name()} ${c.name()}`),
-    );
+    const leaves = (commands: readonly Command[], above: string): string[] =>
+      commands.flatMap((command) =>
+        command.commands.length === 0
+          ? [above + command.name()]
+          : leaves(command.commands, `${above}${command.name()} `),
+      );
+    const names = leaves(buildProgram({} as never, '0', () => {}).commands, '');
     expect([...ran].sort()).toEqual(names.sort());
     const text = readFileSync(join(project, 'docs/json.md'), 'utf8');
     const rows = new Map(

@@ -1,4 +1,4 @@
-/** With `ulimit -n 40` a backup, a check and a restore work with fewer threads and handles, and lose nothing. */
+/** With `ulimit -n 64` a backup, a check and a restore work with fewer threads and handles, and lose nothing. */
 import { spawnSync } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -9,14 +9,14 @@ describe.skipIf(!rig.built)('few open files', () => {
   const place = new rig.Place();
   afterAll(() => place.remove());
 
-  it('ulimit -n 40: backup, check, restore, recover.js', async () => {
+  it('ulimit -n 64: backup, check, restore, recover.js', async () => {
     for (let i = 0; i < 30; i += 1) {
       const folder = place.at(`source/a${i}/b/c/d`);
       mkdirSync(folder, { recursive: true });
       for (let f = 0; f < 10; f += 1) writeFileSync(join(folder, `f${f}`), `${i} ${f}`);
     }
     await place.init();
-    const before = ['sh', '-c', 'ulimit -n 40 && exec "$@"', 'sh'];
+    const before = ['sh', '-c', 'ulimit -n 64 && exec "$@"', 'sh'];
     for (const args of [
       ['backup', 'source', '--threads', '4'],
       ['check', '--read-data', '--threads', '4'],

@@ -179,7 +179,7 @@ describe.skipIf(!rig.built || !rig.hasGcc)('kill -9 of a backup', () => {
         ['},\n            abort: drop', '}),\n            abort: drop'],
         ['async function makeDurably(', `${late}\nasync function makeDurably(`],
       ],
-      'repo/commit.js': [['packs.filter(', '[].filter(']],
+      'repo/commit.js': [['snapshot.packs.filter(', '[].filter(']],
       'operations/backup.js': [['async #close() {', `async #close() { ${wait(300)}`]],
     });
     const found = await campaign(16, main, true);

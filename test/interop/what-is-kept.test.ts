@@ -348,6 +348,8 @@ describe.skipIf(!tools)('what is kept', () => {
         'pretty-bytes',
         'pretty-ms',
         'parse-ms',
+        'ignore',
+        'picomatch',
         'koffi',
         '@koromix',
       ])

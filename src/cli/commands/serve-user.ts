@@ -85,6 +85,7 @@ export async function listUsers(context: Context, options: ServeUserOptions): Pr
     });
     rows.push([user, role, quotaBytes === undefined ? '-' : bytes(quotaBytes), repositories.join(' ')]);
   }
+  voice.event({ type: 'summary', command: 'serve user list', users: rows.length });
   if (rows.length === 0) voice.say('No users. backpack serve user add NAME makes one.\n');
   else {
     const table = [['USER', 'ROLE', 'QUOTA', 'REPOSITORIES'], ...rows];

@@ -18,7 +18,7 @@ it('reserves aligned regions that do not touch', () => {
   expect(b).toBeGreaterThanOrEqual(a + 164);
   expect(c).toBeGreaterThanOrEqual(b + 164);
   other.reserve(90_000);
-  expect(() => other.reserve(400_000)).toThrowError(expect.objectContaining({ code: 'BP_KERNEL_MEMORY' }));
+  expect(() => other.reserve(4_000_000)).toThrowError(expect.objectContaining({ code: 'BP_KERNEL_MEMORY' }));
   expect(() => other.reserve(Number.NaN)).toThrowError(expect.objectContaining({ code: 'BP_KERNEL_MEMORY' }));
 });
 

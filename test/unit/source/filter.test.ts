@@ -201,7 +201,7 @@ describe('roots', () => {
     expect(roots.length).toBe(100_000);
     const recorded = recordedRoots(roots);
     expect(recorded).toHaveLength(300);
-    expect(recorded).toContain('data/0');
+    expect(recorded).toContain('/data/0');
   });
 });
 
