@@ -94,7 +94,7 @@ function threadsOf(context: Context, config: Config, configPath: string): Settin
 /** @throws BackpackError BP_USAGE */
 export function parseThreads(text: string): number {
   const value = Number(text);
-  if (Number.isInteger(value) && value >= 0 && value <= 256) return value;
+  if (Number.isInteger(value) && value >= 1 && value <= 256) return value;
   throw new BackpackError('BP_USAGE', `not a number of threads: ${text}`, {
     kind: 'usage',
     hint: 'give a number from 1 to 256',

@@ -409,7 +409,7 @@ class CheckRun {
       .map(({ name }) => name)
       .filter((name) => !needed.has(parseContainerName(name)?.id ?? '') && !this.#marked.has(name));
     if (names.length === 0) return;
-    const message = `no snapshot needs ${names.length} of the packs: they were left by a backup that was stopped, or one is running; prune removes them`;
+    const message = `no snapshot needs ${names.length} of the packs: they were left by a backup that was stopped, or one is running; the next backup uses what they hold`;
     this.#warn('BP_UNREFERENCED', message, names);
   }
 
