@@ -63,7 +63,7 @@ function run(options: string): { stored: string[]; leftOut: string[] } {
     args.map((word) => word.replace(/^\/home\//, `${top}/home/`).replace(/^~\//, `${me}/`)),
     { from: 'user' },
   );
-  const filter = new Filter(filterOptions({ ...command.opts(), rules }, undefined, join(me, 'work')));
+  const filter = new Filter(filterOptions({ ...command.opts(), rules }, undefined, join(me, 'code')));
   const stored: string[] = [];
   const leftOut: string[] = [];
   for (const item of walk([rootOf(me, '/')], filter)) {
@@ -87,7 +87,7 @@ describe('docs/choosing.md', () => {
 
   test.each(rows)('$options', ({ options, leftOut, stored }) => {
     const found = run(options);
-    const usual = ['work/photos/raw/img_3.cr2', 'work/photos/raw/old'];
+    const usual = ['code/photos/raw/img_3.cr2', 'code/photos/raw/old'];
     if (leftOut === 'everything else') {
       expect(found.stored).toEqual(stored);
       return;
