@@ -8,7 +8,8 @@ export {
   isBackpackError,
   type Retry,
 } from './base/errors.ts';
-export { type BackupEvent, type BackupOptions, type BackupSummary, backup } from './operations/backup.ts';
+export { backup } from './operations/backup.ts';
+export type { BackupEvent, BackupOptions, BackupSummary } from './operations/backup-options.ts';
 export {
   type RestoreEvent,
   type RestoreOptions,

@@ -2,15 +2,13 @@
  * Backup: one snapshot of some paths (SPEC, "Backup"). Any number of clients may run it at once; there are no locks.
  * Nothing is acknowledged before the after-check.
  */
-import type { BigIntStats } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import type { ByteString } from '../base/bytes.ts';
 import { BackpackError } from '../base/errors.ts';
 import { MiB } from '../base/limits.ts';
 import { threadsWithin } from '../base/open-files.ts';
 import { type Clock, type Random, systemClock, systemRandom } from '../base/ports.ts';
-import { type RateLimit, RateLimiter } from '../base/rate-limiter.ts';
-import type { Compression } from '../codec/compression.ts';
+import { RateLimiter } from '../base/rate-limiter.ts';
 import { WriterMemory } from '../container/container-writer.ts';
 import { type NameJson, nameToJson } from '../format/name-json.ts';
 import { makeId } from '../format/names.ts';
@@ -20,13 +18,12 @@ import { formatMs } from '../format/time.ts';
 import { BackupRun } from '../pipeline/backup-run.ts';
 import { BackupWorker, type BackupWorkerOptions } from '../pipeline/backup-worker.ts';
 import { Catalog, type CatalogMemory, createCatalogMemory } from '../pipeline/catalog.ts';
-import type { Totals } from '../pipeline/estimate.ts';
 import type { PacksResult } from '../pipeline/jobs.ts';
 import { type LazyPort, lazyPort } from '../pipeline/lazy-port.ts';
 import { planMemory } from '../pipeline/memory-plan.ts';
 import { createPackListMemory, PackList, type PackListMemory } from '../pipeline/pack-list.ts';
-import { type StreamFile, StreamRun } from '../pipeline/stream-run.ts';
-import { inlinePort, threadPort, type WorkerPort } from '../pipeline/worker-port.ts';
+import { StreamRun } from '../pipeline/stream-run.ts';
+import { inlinePort, threadPort } from '../pipeline/worker-port.ts';
 import { libc } from '../platform/libc.ts';
 import { afterCheck, putSnapshot, snapshotTexts } from '../repo/commit.ts';
 import { type IndexState, loadIndex, mergedLines, shouldMerge, writeIndex } from '../repo/index-objects.ts';
@@ -35,120 +32,18 @@ import { type Presence, readPresence } from '../repo/presence.ts';
 import type { Repository } from '../repo/repository.ts';
 import { listSnapshots, type SnapshotInfo, type SnapshotList } from '../repo/snapshots.ts';
 import type { SnapshotRoot } from '../schema/index.ts';
-import { Filter, type FilterOptions } from '../source/filter.ts';
-import type { SourceRoot } from '../source/walk.ts';
+import { Filter } from '../source/filter.ts';
 import { throttled } from '../storage/throttle.ts';
+import type { BackupEvent, BackupOptions, BackupSummary } from './backup-options.ts';
+import { BackupProgress } from './backup-progress.ts';
 import { openParents, type Parent, parentsOf } from './parents.ts';
 import { recordedRoots } from './roots.ts';
-
-/** What to back up and how. */
-export interface BackupOptions {
-  readonly roots: readonly SourceRoot[];
-  /** One file that is read from a stream, instead of the roots. */
-  readonly stream?: StreamFile;
-  /** What is left out. */
-  readonly filter?: FilterOptions;
-  /** Extensions decide what else is left out: a reason, or undefined. Without one, nothing is asked. */
-  readonly decide?: (stored: ByteString, stat: BigIntStats) => string | undefined;
-  /** Whether to count the source beside the run, for a progress line that tells how much is left. */
-  readonly estimate?: boolean;
-  readonly host: string;
-  readonly user?: string;
-  readonly set?: string;
-  readonly tags?: readonly string[];
-  /** Time of the snapshot, in milliseconds since 1970; default: when the run began. */
-  readonly timeMs?: number;
-  /** Whether to make no snapshot when it would hold the same as the last one. */
-  readonly skipIfUnchanged?: boolean;
-  /** Name and version of the program. */
-  readonly app: string;
-  /** Worker threads; 0 runs inline. Default: one per core. */
-  readonly threads?: number;
-  /** Default 64 MiB. */
-  readonly packSize?: number;
-  /** Default `fast`. */
-  readonly compression?: Compression;
-  /** Bytes of memory for the whole process; fewer threads run where they do not fit. */
-  readonly memoryMax?: number;
-  /** Limits on reading the source and on writing to the storage. */
-  readonly readLimit?: RateLimit;
-  readonly writeLimit?: RateLimit;
-  /** Size of the first level of the dedup catalog, bytes. */
-  readonly catalogBytes?: number;
-  /** Whether access times are stored; they change pages that would else stay the same. */
-  readonly withAtime?: boolean;
-  /** Whether files that look unchanged are read, too. */
-  readonly readAll?: boolean;
-  /** A run that takes longer makes a partial snapshot of what is done, each time; default 30 minutes. */
-  readonly checkpointMs?: number;
-  readonly signal?: AbortSignal;
-  readonly clock?: Clock;
-  readonly random?: Random;
-}
-
-/** What happens while a backup runs. */
-export type BackupEvent =
-  | {
-      readonly type: 'progress';
-      readonly bytesRead: number;
-      readonly bytesStored: number;
-      /** Files looked at, and bytes read or found unchanged, so far. */
-      readonly files: number;
-      readonly bytesDone: number;
-      /** Files and bytes in all, as soon as they are known. */
-      readonly totals: Totals | undefined;
-    }
-  | { readonly type: 'source-error'; readonly path: string; readonly code: string; readonly message: string }
-  /** A partial snapshot exists, and would be used by the next run should this one be killed. */
-  | { readonly type: 'checkpoint'; readonly snapshotId: string; readonly seq: number }
-  /** A key file of a repository, of this one or another, is among the files; it is stored like any other. */
-  | { readonly type: 'key-file'; readonly path: string }
-  | { readonly type: 'skipped'; readonly path: string; readonly reason: string }
-  | { readonly type: 'excluded'; readonly path: string; readonly reason: string }
-  | { readonly type: 'rules-ignored'; readonly path: string; readonly message: string }
-  | { readonly type: 'warning'; readonly path: string; readonly warnings: readonly string[] }
-  /** A file whose content changed though nothing else of it did: only found by `readAll`. */
-  | { readonly type: 'silent-change'; readonly path: string }
-  /** Entries whose extended attributes and flags could not be looked at; once, at the end. */
-  | { readonly type: 'without-extras'; readonly entries: number };
-
-/** Result of a backup. */
-export interface BackupSummary {
-  /** The new snapshot; when the run was skipped, the one that holds the same. */
-  readonly snapshotId: string;
-  /** No snapshot was made, because nothing has changed. */
-  readonly unchanged: boolean;
-  readonly seq: number;
-  readonly parents: readonly string[];
-  readonly files: number;
-  readonly bytes: number;
-  readonly newFiles: number;
-  readonly changedFiles: number;
-  readonly unchangedFiles: number;
-  /** Files that look unchanged and were read all the same, because they are so young; and are unchanged. */
-  readonly rereadFiles: number;
-  readonly otherEntries: number;
-  /** Bytes of file content read. */
-  readonly bytesRead: number;
-  /** Bytes written to the storage. */
-  readonly bytesStored: number;
-  readonly sourceErrors: number;
-  readonly tornFiles: number;
-  /** Files and folders that rules left out; what is below such a folder is not counted. */
-  readonly excluded: number;
-  /** Entries stored without some or all of their extended attributes, because those could not be read. */
-  readonly incompleteEntries: number;
-  readonly elapsedMs: number;
-}
 
 /** What makes the pages. */
 type Run = Pick<BackupRun, 'counts' | 'run' | 'withoutExtras'>;
 
 const attemptsMax = 3;
 const checkpointMs: number = 30 * 60 * 1000;
-const estimateAfterMs = 1000;
-/** The longest delay of a timer: 24 days. */
-const never = 2 ** 31 - 1;
 const packsMax = 1 << 22;
 
 /**
@@ -213,7 +108,7 @@ class Attempt {
   readonly #catalog: CatalogMemory;
   readonly #packMemory: PackListMemory;
   readonly #packList: PackList;
-  readonly #progress: SharedArrayBuffer;
+  readonly #progress: BackupProgress;
   readonly #workers: LazyPort[];
   readonly #memory: WriterMemory;
   readonly #stored = new Map<string, number>();
@@ -226,8 +121,6 @@ class Attempt {
   #parents: readonly Parent[] = [];
   #excluded = 0;
   #incomplete = 0;
-  #totals: Totals | undefined;
-  #counter: WorkerPort | undefined;
   #metaBytes = 0;
   #dataBytes = 0;
   #state: RunState | undefined;
@@ -258,7 +151,7 @@ class Attempt {
     const wanted = threadsWithin(options.threads ?? availableParallelism());
     const { threads, catalogBytes } = planMemory(options.memoryMax, wanted);
     this.#catalog = createCatalogMemory(options.catalogBytes ?? MiB, catalogBytes);
-    this.#progress = new SharedArrayBuffer(Math.max(1, threads) * 16);
+    this.#progress = new BackupProgress(Math.max(1, threads), emit);
     this.#workers = Array.from({ length: Math.max(1, threads) }, (_, owner) =>
       this.#worker(owner, threads > 0),
     );
@@ -291,21 +184,16 @@ class Attempt {
     const needed = new Set<string>();
     const run = await this.#start(presence, parents, pages, needed);
     this.#state = { list, presence, parents, pages, needed, run };
-    const timer = setInterval(() => this.#report(run), 100);
-    const counting = setTimeout(
-      () => this.#estimate(),
-      this.#o.estimate === true && !stream ? estimateAfterMs : never,
-    );
+    const { roots, filter = {}, estimate } = this.#o;
+    this.#progress.start(run.counts, estimate === true && !stream ? { roots, filter } : undefined);
     try {
       await run.run();
     } finally {
-      clearInterval(timer);
-      clearTimeout(counting);
+      this.#progress.stop();
     }
     const { withoutExtras } = run;
     if (withoutExtras > 0) this.#emit({ type: 'without-extras', entries: withoutExtras });
-    this.#totals = run.counts;
-    this.#report(run);
+    this.#progress.complete(run.counts);
     const same = this.#o.skipIfUnchanged === true ? this.#unchangedSince(pages) : undefined;
     if (same !== undefined) {
       await this.abort();
@@ -347,7 +235,7 @@ class Attempt {
 
   async #close(): Promise<void> {
     for (const worker of this.#workers) await worker.close();
-    await this.#counter?.close();
+    await this.#progress.close();
   }
 
   async #start(
@@ -557,7 +445,7 @@ class Attempt {
       packSize: this.#packSize,
       catalog: this.#catalog,
       packs: this.#packMemory,
-      progress: this.#progress,
+      progress: this.#progress.shared,
       compression: this.#o.compression,
       readLimit: this.#o.readLimit,
       writeLimit: this.#o.writeLimit,
@@ -582,38 +470,6 @@ class Attempt {
     };
   }
 
-  #counters(): { bytesRead: number; bytesStored: number } {
-    const view = new Float64Array(this.#progress);
-    let bytesRead = 0;
-    let bytesStored = 0;
-    for (let i = 0; i < view.length; i += 2) {
-      bytesRead += view[i]!;
-      bytesStored += view[i + 1]!;
-    }
-    return { bytesRead, bytesStored };
-  }
-
-  #report(run: Run): void {
-    const { files, unchangedBytes } = run.counts;
-    const counters = this.#counters();
-    const bytesDone = unchangedBytes + counters.bytesRead;
-    this.#emit({ type: 'progress', ...counters, files, bytesDone, totals: this.#totals });
-  }
-
-  /** Counts the source in a thread of its own; only long runs come to it. */
-  #estimate(): void {
-    this.#counter = threadPort(
-      new URL('../pipeline/estimate-thread.js', import.meta.url),
-      this.#o.filter ?? {},
-    );
-    this.#counter.call<Totals>('total', this.#o.roots).then(
-      (totals) => {
-        this.#totals = totals;
-      },
-      () => {},
-    );
-  }
-
   #summary(root: SnapshotRoot, run: Run, stored: number): BackupSummary {
     const { counts } = run;
     return {
@@ -628,7 +484,7 @@ class Attempt {
       unchangedFiles: counts.unchangedFiles,
       rereadFiles: counts.rereadFiles,
       otherEntries: counts.others,
-      bytesRead: this.#counters().bytesRead,
+      bytesRead: this.#progress.bytes.bytesRead,
       bytesStored: stored + this.#metaBytes,
       sourceErrors: this.#errors.length,
       tornFiles: this.#torn,

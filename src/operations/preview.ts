@@ -13,7 +13,7 @@ import type { Repository } from '../repo/repository.ts';
 import { listSnapshots } from '../repo/snapshots.ts';
 import { Filter, type FilterPorts } from '../source/filter.ts';
 import { type SourceItem, walk } from '../source/walk.ts';
-import type { BackupEvent, BackupOptions } from './backup.ts';
+import type { BackupEvent, BackupOptions } from './backup-options.ts';
 import { openParents, parentsOf } from './parents.ts';
 import { recordedRoots } from './roots.ts';
 

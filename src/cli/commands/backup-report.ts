@@ -1,7 +1,7 @@
 /** How `backup` words what happens and what came of it. */
 import { byteStringToText } from '../../base/bytes.ts';
 import { shortId } from '../../format/names.ts';
-import type { BackupEvent, BackupSummary } from '../../operations/backup.ts';
+import type { BackupEvent, BackupSummary } from '../../operations/backup-options.ts';
 import { exitCodes } from '../context.ts';
 import { spelled } from '../render/names.ts';
 import type { Voice } from '../render/output.ts';

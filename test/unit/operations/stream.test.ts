@@ -3,7 +3,7 @@ import { closeSync, openSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { toBackpackError } from '../../../src/base/errors.ts';
-import type { BackupOptions } from '../../../src/operations/backup.ts';
+import type { BackupOptions } from '../../../src/operations/backup-options.ts';
 import { listSnapshots } from '../../../src/repo/snapshots.ts';
 import type { StreamSource } from '../../../src/source/byte-stream.ts';
 import { temporaryFolder } from '../support.ts';

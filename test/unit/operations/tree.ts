@@ -19,12 +19,8 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '../../../src/base/ports.ts';
-import {
-  type BackupEvent,
-  type BackupOptions,
-  type BackupSummary,
-  backup,
-} from '../../../src/operations/backup.ts';
+import { backup } from '../../../src/operations/backup.ts';
+import type { BackupEvent, BackupOptions, BackupSummary } from '../../../src/operations/backup-options.ts';
 import {
   type RestoreEvent,
   type RestoreOptions,
