@@ -1,20 +1,33 @@
-// Real S3 servers from Debian packages: installs and starts Ceph's RADOS gateway and OpenStack Swift on loopback, runs
-// the conformance suite, a backup, a check and a restore on each, fetches the bucket with plain curl as docs/storage.md
-// says, and restores it with recover.js alone. Stops what it started. Needs root, Debian 12 and a built dist/.
-//   node scripts/test-servers.mjs [rgw] [swift] [--tree DIR] [--no-install] [--keep]
+// Real servers from Debian packages: installs and starts Ceph's RADOS gateway and OpenStack Swift on loopback, runs the
+// conformance suite, a backup, a check and a restore on each, fetches the bucket with plain curl as docs/storage.md
+// says, and restores it with recover.js alone; and runs the tests of extensions/sftp, which start OpenSSH themselves.
+// Stops what it started. Needs root, Debian 12 and a built dist/.
+//   node scripts/test-servers.mjs [rgw] [swift] [sftp] [--tree DIR] [--no-install] [--keep]
 import { execFileSync, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+
+// Else the SDK prints a warning about the version of Node.js.
+process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
+const { CreateBucketCommand, S3Client } = await import('@aws-sdk/client-s3');
 
 const here = dirname(fileURLToPath(import.meta.url));
 const project = join(here, '..');
 const options = process.argv.slice(2);
 const treeAt = options.indexOf('--tree');
 const tree = treeAt < 0 ? join(project, 'src') : options[treeAt + 1];
-const names = options.filter((word) => word === 'rgw' || word === 'swift');
+const names = options.filter((word) => ['rgw', 'swift', 'sftp'].includes(word));
 
 const servers = {
   rgw: {
@@ -49,6 +62,7 @@ function run(command, args, { env = {}, cwd } = {}) {
 function install(packages, program) {
   if (options.includes('--no-install') || spawnSync('sh', ['-c', `command -v ${program}`]).status === 0)
     return;
+  run('apt-get', ['update', '-q']);
   run('apt-get', ['install', '-y', '-q', '--no-install-recommends', ...packages], {
     env: { DEBIAN_FRONTEND: 'noninteractive' },
   });
@@ -81,7 +95,40 @@ function recipe() {
   return /```sh s3-fetch\n([\s\S]*?)```/.exec(text)[1];
 }
 
-function test(name) {
+/** With the SDK: no other client takes every access key. */
+async function makeBucket({ endpoint, key, secret }, bucket) {
+  const client = new S3Client({
+    endpoint,
+    region: 'us-east-1',
+    forcePathStyle: true,
+    credentials: { accessKeyId: key, secretAccessKey: secret },
+    requestChecksumCalculation: 'WHEN_REQUIRED',
+  });
+  await client.send(new CreateBucketCommand({ Bucket: bucket }));
+  client.destroy();
+}
+
+/** The tests of the extension, against the OpenSSH server that they start. */
+function testSftp() {
+  install(['openssh-server'], '/usr/sbin/sshd');
+  const folder = join(project, 'extensions/sftp');
+  try {
+    if (!existsSync(join(folder, 'node_modules/ssh2')))
+      run('npm', ['ci', '--ignore-scripts'], { cwd: folder });
+    const file = join(mkdtempSync(join(tmpdir(), 'backpack-sftp-')), 'report.json');
+    run('npm', ['test', '--', '--reporter=json', `--outputFile=${file}`], { cwd: folder });
+    const { numPassedTests, numFailedTests, numPendingTests } = JSON.parse(readFileSync(file, 'utf8'));
+    rmSync(dirname(file), { recursive: true });
+    console.log(`sftp  ${numPassedTests} tests passed, ${numFailedTests} failed, ${numPendingTests} skipped`);
+    return numPassedTests > 0 && numFailedTests === 0 && numPendingTests === 0;
+  } catch (error) {
+    console.error(`sftp: ${error.message}`);
+    return false;
+  }
+}
+
+async function test(name) {
+  if (name === 'sftp') return testSftp();
   const { packages, program, endpoint, key, secret } = servers[name];
   install(packages, program);
   const folder = mkdtempSync(join(tmpdir(), `backpack-${name}-`));
@@ -102,10 +149,14 @@ function test(name) {
       XDG_CONFIG_HOME: join(work, 'config'),
       XDG_DATA_HOME: join(work, 'data'),
     };
-    const conf = join(work, 's3.conf');
-    const auth = `aws-sigv4 = "aws:amz:us-east-1:s3"\nuser = "${key}:${secret}"\nheader = "x-amz-content-sha256: UNSIGNED-PAYLOAD"\n`;
-    writeFileSync(conf, auth, { mode: 0o600 });
-    run('curl', ['-sS', '--fail', '-K', conf, '-X', 'PUT', `${endpoint}/bucket1`], { cwd: work });
+    // As docs/storage.md says: an access key with a colon in it goes into a netrc file.
+    const colon = key.includes(':');
+    const user = colon ? 'netrc-file = "netrc"' : `user = "${key}:${secret}"`;
+    const auth = `aws-sigv4 = "aws:amz:us-east-1:s3"\n${user}\nheader = "x-amz-content-sha256: UNSIGNED-PAYLOAD"\n`;
+    writeFileSync(join(work, 's3.conf'), auth, { mode: 0o600 });
+    const machine = `machine ${new URL(endpoint).hostname} login ${key} password ${secret}\n`;
+    if (colon) writeFileSync(join(work, 'netrc'), machine, { mode: 0o600 });
+    await makeBucket(servers[name], 'bucket1');
     const backpack = (...args) =>
       run(process.execPath, [join(project, 'dist/cli/main.js'), ...args], { env, cwd: work });
     say(backpack('storage', 'test', 's3://bucket1/conformance').trim().replace('\n', '; '));
@@ -156,7 +207,8 @@ function test(name) {
   }
 }
 
-const results = (names.length > 0 ? names : Object.keys(servers)).map((name) => [name, test(name)]);
-const failed = results.filter(([, good]) => !good).length;
-console.log(`${results.length - failed} servers passed, ${failed} failed`);
+const wanted = names.length > 0 ? names : [...Object.keys(servers), 'sftp'];
+let failed = 0;
+for (const name of wanted) if (!(await test(name))) failed += 1;
+console.log(`${wanted.length - failed} servers passed, ${failed} failed`);
 process.exitCode = failed > 0 ? 1 : 0;

@@ -26,7 +26,12 @@ function common(command: Command): Command {
     .addOption(elsewhere('--connections <n>'))
     .addOption(elsewhere('--timeout <seconds>'))
     .addOption(elsewhere('--limit-upload <rate>'))
-    .addOption(elsewhere('--limit-download <rate>'));
+    .addOption(elsewhere('--limit-download <rate>'))
+    .addHelpText(
+      'after',
+      '\nKeys from elsewhere (--key-command, --key-fd) and storages elsewhere\n' +
+        '(--access-key, --s3-endpoint, --limit-upload, ...): see backpack --help',
+    );
 }
 
 /** An option for keys or storages elsewhere: the help of the program explains them once. */

@@ -9,7 +9,8 @@ export function addServe(program: Command, context: Context, done: SetExitCode):
     .command('serve')
     .description('serve repositories to other machines')
     .option('--root <dir>', 'folder that holds the repositories, one folder each')
-    .option('--listen <host:port>', 'address to listen at; default: 127.0.0.1:8417')
+    .option('--listen <address>', 'HOST:PORT, or SCHEME://ADDRESS of an extension; default: 127.0.0.1:8417')
+    .option('--config <file>', 'config file that names extensions (BACKPACK_CONFIG)')
     .option(
       '--tls <file>',
       'use TLS 1.3 with this key, certificate and authority (PEM), for tls:// locations',

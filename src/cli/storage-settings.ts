@@ -36,8 +36,9 @@ export function storageSpec(
   const cached = pick(undefined, 'BACKPACK_CACHE') ?? (config.cache === true ? '1' : undefined);
   const scheme = schemeOf(location);
   const isS3 = scheme === 's3';
-  const { modules, moduleOptions } = context.extensions ?? {};
-  const byExtension = scheme !== undefined && modules !== undefined && scheme in modules;
+  const { modules = {}, transports = {}, moduleOptions } = context.extensions ?? {};
+  const byModule = scheme !== undefined && Object.hasOwn(modules, scheme);
+  const byTransport = scheme !== undefined && Object.hasOwn(transports, scheme);
   return given({
     location,
     accessKeyFile: accessKey && resolve(cwd, accessKey),
@@ -50,8 +51,9 @@ export function storageSpec(
     limits: upload || download ? given({ upload, download }) : undefined,
     cacheFolder: cached === '1' && schemeOf(location) !== undefined ? cacheOf(cache, location) : undefined,
     s3: isS3 ? s3Options(context, options, config) : undefined,
-    modules: byExtension ? modules : undefined,
-    moduleOptions: byExtension ? moduleOptions : undefined,
+    modules: byModule ? modules : undefined,
+    transports: byTransport ? transports : undefined,
+    moduleOptions: byModule || byTransport ? moduleOptions : undefined,
     environment: isS3 ? awsEnvironment(env) : undefined,
   });
 }

@@ -102,6 +102,16 @@ export interface ExtensionApi {
      */
     register(scheme: string, module: URL | string, options?: Readonly<Record<string, unknown>>): void;
   };
+  readonly transport: {
+    /**
+     * Adds a way to a Backpack server: locations `scheme://ADDRESS/NAME`, and `backpack serve --listen scheme://ADDRESS`.
+     * @param scheme not one of the program's own
+     * @param module address of a module that exports `connect`, and perhaps `listen` (`TransportModule` of
+     * `backpack-cli/storage`)
+     * @param options plain data that both are given
+     */
+    register(scheme: string, module: URL | string, options?: Readonly<Record<string, unknown>>): void;
+  };
   readonly keys: {
     /** Adds a provider, asked when no key was named. The first that has the key wins. */
     add(provider: KeyProvider): void;

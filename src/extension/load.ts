@@ -53,6 +53,8 @@ export interface Extensions {
   readonly hooks: HookSet;
   /** Addresses of the modules that open locations, by scheme. */
   readonly modules: Readonly<Record<string, string>>;
+  /** Addresses of the modules that bring streams to servers, by scheme. */
+  readonly transports: Readonly<Record<string, string>>;
   /** What these modules are given, by scheme. */
   readonly moduleOptions: Readonly<Record<string, unknown>>;
   readonly keyProviders: readonly { readonly by: string; readonly provider: KeyProvider }[];
@@ -74,6 +76,7 @@ export async function loadExtensions(
   const names: string[] = [];
   const hooks = new HookSet();
   const modules: Record<string, string> = {};
+  const transports: Record<string, string> = {};
   const moduleOptions: Record<string, unknown> = {};
   const keyProviders: { by: string; provider: KeyProvider }[] = [];
   for (const { module, options = {} } of list) {
@@ -82,23 +85,23 @@ export async function loadExtensions(
     const { name } = extension;
     if (names.includes(name)) throw extensionError(`two extensions are called ${name}`);
     names.push(name);
-    const register = (
-      scheme: string,
-      from: URL | string,
-      given?: Readonly<Record<string, unknown>>,
-    ): void => {
-      if (!/^[a-z][a-z0-9+.-]{1,31}$/.test(scheme) || ownSchemes.includes(scheme) || scheme in modules)
-        throw extensionError(
-          `the extension ${name} cannot register ${scheme}://: it is taken, or not a scheme`,
-        );
-      modules[scheme] = new URL(from, url).href;
-      if (given !== undefined) moduleOptions[scheme] = given;
-    };
+    const registerIn =
+      (place: Record<string, string>) =>
+      (scheme: string, from: URL | string, given?: Readonly<Record<string, unknown>>): void => {
+        const taken = [modules, transports].some((one) => Object.hasOwn(one, scheme));
+        if (!/^[a-z][a-z0-9+.-]{1,31}$/.test(scheme) || ownSchemes.includes(scheme) || taken)
+          throw extensionError(
+            `the extension ${name} cannot register ${scheme}://: it is taken, or not a scheme`,
+          );
+        place[scheme] = new URL(from, url).href;
+        if (given !== undefined) moduleOptions[scheme] = given;
+      };
     const api: ExtensionApi = {
       apiVersion: extensionApiVersion,
       options,
       hooks: doors(hooks, name),
-      storage: { register },
+      storage: { register: registerIn(modules) },
+      transport: { register: registerIn(transports) },
       keys: { add: (provider) => void keyProviders.push({ by: name, provider }) },
     };
     try {
@@ -112,7 +115,7 @@ export async function loadExtensions(
       );
     }
   }
-  return { names, hooks, modules, moduleOptions, keyProviders };
+  return { names, hooks, modules, transports, moduleOptions, keyProviders };
 }
 
 function doors(hooks: HookSet, name: string): ExtensionApi['hooks'] {

@@ -1,6 +1,7 @@
 /**
  * Records of packs for a restore worker: packs are opened once, records that lie one behind the other are read from
- * storage together, and the last decoded ones are kept, because many small files share one.
+ * storage together, and the last decoded ones are kept, because many small files share one. While some are decoded, the
+ * next ones are on their way: a server or a disk works at the same time as this worker.
  */
 import { BackpackError } from '../base/errors.ts';
 import { MiB, sealedMax, tagBytes } from '../base/limits.ts';
@@ -15,7 +16,8 @@ const packsMax = 16;
 const slotsCount = 3;
 const slotBytes: number = 4 * MiB;
 const readBytes: number = 4 * MiB;
-const bufferBytes: number = sealedMax(slotBytes) + tagBytes + readBytes;
+/** What is read at once: as many records as fit into `readBytes`, or one longer one. */
+const halfBytes: number = Math.max(sealedMax(slotBytes) + tagBytes, readBytes);
 
 interface Slot {
   readonly address: number;
@@ -26,14 +28,22 @@ interface Slot {
   used: number;
 }
 
-/** Sealed records in the buffer. */
-interface Window {
+/** Sealed records in one half of the buffer, or on their way there. */
+interface Reading {
   readonly reader: ContainerReader;
-  readonly pack: string;
-  /** First record as the extents name it, and in the reader's own count. */
-  readonly first: number;
+  /** In the reader's own count. */
   readonly ordinal: number;
   readonly count: number;
+  readonly address: number;
+  /** Rejects when they could not be read. */
+  readonly done: Promise<void>;
+}
+
+/** Records that were read, as the extents name them. */
+interface Window {
+  readonly reading: Reading;
+  readonly pack: string;
+  readonly first: number;
 }
 
 /** A decoded record. */
@@ -47,21 +57,25 @@ export interface DecodedRecord {
 export class RecordSource {
   readonly #context: ReadContext;
   readonly #codec: RecordCodec;
-  readonly #buffer: number;
+  readonly #halves: readonly [number, number];
   readonly #slots: Slot[];
   readonly #packs: PackFinder;
+  /** The half that is read to next. */
+  #half: 0 | 1 = 0;
   #window: Window | undefined;
+  /** What was begun and nobody has asked for yet. */
+  #ahead: Reading | undefined;
   #tick = 0;
 
   /** Bytes that this reserves from the codec's kernel. */
-  static readonly bytes: number = bufferBytes + slotsCount * (slotBytes + slackBytes) + 8 * slackBytes;
+  static readonly bytes: number = 2 * halfBytes + slotsCount * (slotBytes + slackBytes) + 8 * slackBytes;
 
   /** @param codec with a plainMax of at least 4 MiB */
   constructor(context: ReadContext, codec: RecordCodec) {
     this.#context = context;
     this.#packs = new PackFinder(context, 'data', packsMax);
     this.#codec = codec;
-    this.#buffer = codec.kernel.reserve(bufferBytes);
+    this.#halves = [codec.kernel.reserve(halfBytes), codec.kernel.reserve(halfBytes)];
     this.#slots = Array.from({ length: slotsCount }, () => ({
       address: codec.kernel.reserve(slotBytes + slackBytes),
       pack: '',
@@ -83,7 +97,7 @@ export class RecordSource {
       const window = this.#window;
       if (window === undefined || window.pack !== pack) return undefined;
       const index = record - window.first;
-      if (index < 0 || index >= window.count) return undefined;
+      if (index < 0 || index >= window.reading.count) return undefined;
       slot = this.#decode(window, index);
     }
     this.#tick += 1;
@@ -101,42 +115,70 @@ export class RecordSource {
       throw reject('E_EXTENT', `record ${record} is not in the pack`, { object: reader.name });
     // What was moved may have been moved apart.
     const max = reader.header.id === pack ? Math.min(last, reader.records - 1) - record + 1 : 1;
-    let count = 1;
-    while (count < max && reader.rangeOf(ordinal, count + 1).length <= readBytes) count += 1;
-    await this.#get(reader, ordinal, count);
-    this.#window = { reader, pack, first: record, ordinal, count };
+    const reading = await this.#get(reader, ordinal, max);
+    this.#window = { reading, pack, first: record };
+    if (reading.count < max) this.#begin(reader, ordinal + reading.count, max - reading.count);
+  }
+
+  /** Begins to read records that {@link run} will be asked for next. Its failure is that call's. */
+  ahead(pack: ContainerReader, first: number, count: number): void {
+    if (this.#ahead === undefined && first + count <= pack.records) this.#begin(pack, first, count);
   }
 
   /** Decodes consecutive records one behind the other to `into`. @returns bytes decoded */
   async run(pack: ContainerReader, first: number, count: number, into: number): Promise<number> {
     let done = 0;
-    for (let at = first; at < first + count; ) {
-      let together = 1;
-      while (at + together < first + count && pack.rangeOf(at, together + 1).length <= readBytes)
-        together += 1;
-      await this.#get(pack, at, together);
-      for (const start = at; at < start + together; at += 1) done += this.#open(pack, start, at, into + done);
+    const end = first + count;
+    for (let at = first; at < end; ) {
+      const reading = await this.#get(pack, at, end - at);
+      const next = at + reading.count;
+      if (next < end) this.#begin(pack, next, end - next);
+      for (; at < next; at += 1) done += this.#open(reading, at, into + done);
     }
     return done;
   }
 
-  /** Reads sealed records to the buffer. */
-  async #get(pack: ContainerReader, first: number, count: number): Promise<void> {
+  /** Sealed records from `first` on, at most `max`: those that were begun, if it is they. */
+  async #get(pack: ContainerReader, first: number, max: number): Promise<Reading> {
     this.#window = undefined;
-    const range = pack.rangeOf(first, count);
-    if (range.length > bufferBytes) throw tooLong(pack.name, range.length);
-    const into = this.#codec.kernel.bytes.subarray(this.#buffer, this.#buffer + range.length);
-    try {
-      await this.#context.storage.get(pack.name, { range, into });
-    } catch (error) {
-      throw withObject(error, pack.name, first);
+    let ahead = this.#ahead;
+    if (ahead !== undefined && (ahead.reader !== pack || ahead.ordinal !== first || ahead.count > max)) {
+      // Its memory is used again, so it has to be over.
+      await ahead.done.catch(() => {});
+      ahead = undefined;
     }
+    const reading = ahead ?? this.#begin(pack, first, max);
+    this.#ahead = undefined;
+    await reading.done;
+    return reading;
   }
 
-  /** Opens a record of the buffer, which begins with record `first`. @returns its length */
-  #open(pack: ContainerReader, first: number, ordinal: number, into: number): number {
+  /** Begins to read records to the half whose records are not in use: only one may be on its way. */
+  #begin(pack: ContainerReader, first: number, max: number): Reading {
+    let count = 1;
+    while (count < max && pack.rangeOf(first, count + 1).length <= readBytes) count += 1;
+    const range = pack.rangeOf(first, count);
+    if (range.length > halfBytes) throw tooLong(pack.name, range.length);
+    const address = this.#halves[this.#half];
+    this.#half = this.#half === 0 ? 1 : 0;
+    const into = this.#codec.kernel.bytes.subarray(address, address + range.length);
+    const read = async (): Promise<void> => {
+      try {
+        await this.#context.storage.get(pack.name, { range, into });
+      } catch (error) {
+        throw withObject(error, pack.name, first);
+      }
+    };
+    const done = read();
+    done.catch(() => {});
+    this.#ahead = { reader: pack, ordinal: first, count, address, done };
+    return this.#ahead;
+  }
+
+  /** Opens a record that was read. @returns its length */
+  #open({ reader: pack, ordinal: first, address }: Reading, ordinal: number, into: number): number {
     const { offset, length } = pack.rangeOf(ordinal, 1);
-    const from = this.#buffer + offset - pack.rangeOf(first, 1).offset;
+    const from = address + offset - pack.rangeOf(first, 1).offset;
     const plain = pack.table.lengths[ordinal]!;
     try {
       const sealed = this.#codec.kernel.bytes.subarray(from, from + length);
@@ -147,12 +189,13 @@ export class RecordSource {
     return plain;
   }
 
-  #decode({ reader, pack, first, ordinal }: Window, index: number): Slot {
+  #decode({ reading, pack, first }: Window, index: number): Slot {
+    const { reader, ordinal } = reading;
     const length = reader.table.lengths[ordinal + index]!;
     if (length > slotBytes) throw tooLong(reader.name, length);
     const slot = this.#slots.reduce((a, b) => (a.used < b.used ? a : b));
     slot.record = -1;
-    this.#open(reader, ordinal, ordinal + index, slot.address);
+    this.#open(reading, ordinal + index, slot.address);
     slot.pack = pack;
     slot.record = first + index;
     slot.length = length;

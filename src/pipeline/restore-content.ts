@@ -81,6 +81,19 @@ export class FileContent {
     return filled;
   }
 
+  /** Begins to read what {@link gather} will be asked for next. */
+  async ahead(extents: readonly Extent[], writer: string): Promise<void> {
+    const [first] = extents;
+    if (first === undefined || first.pack === hole || first.pack === zeros) return;
+    try {
+      const [piece] = await this.#source.pieces(first, writer);
+      if (piece !== undefined && piece.offset === 0)
+        this.#source.ahead(piece.reader, piece.record, piece.count);
+    } catch {
+      // It is asked for again, and then told.
+    }
+  }
+
   async #slice(
     extent: Extent,
     writer: string,

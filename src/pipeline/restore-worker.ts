@@ -124,9 +124,11 @@ export class RestoreWorker {
     let fd = -1;
     try {
       const starts = startsOf(task.parts);
-      for (let part = chain.take(); part < task.parts.length; part = chain.take()) {
+      for (let part = chain.take(), next = 0; part < task.parts.length; part = next) {
         if (fd < 0) fd = openSync(this.#jail.at(task.partial), O_WRONLY | O_NOFOLLOW);
-        const x = await this.#part(task, chain, fd, part, starts[part]!);
+        // Taken early: it is read while this one is hashed and written.
+        next = chain.take();
+        const x = await this.#part(task, chain, fd, part, next, starts[part]!);
         if (x === 'failed') return {};
         if (x !== undefined) return { x };
       }
@@ -268,6 +270,7 @@ export class RestoreWorker {
     chain: RangeChain,
     fd: number,
     part: number,
+    next: number,
     start: number,
   ): Promise<string | undefined> {
     const { kernel } = this.#codec;
@@ -276,6 +279,7 @@ export class RestoreWorker {
     const empty = extents.length === 1 && (first!.pack === hole || first!.pack === zeros);
     const { address } = this.#content;
     const length = empty ? first!.length : await this.#content.gather(extents, task.writer);
+    await this.#content.ahead(task.parts[next] ?? [], task.writer);
     if (!(await chain.turn(part))) return 'failed';
     const bytes = kernel.hashStateBytes;
     if (part === 0) kernel.hashInit(this.#state);

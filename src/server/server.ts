@@ -11,6 +11,7 @@ import { Connection, timedOut } from '../net/connection.ts';
 import { frameType } from '../net/frame.ts';
 import { type Gate, greetClient, refuseBusy } from '../net/handshake.ts';
 import { type Address, type Channel, listen } from '../net/transport.ts';
+import { channelFrom, type TransportChannel, type TransportListener } from '../net/transport-module.ts';
 import type { Storage } from '../storage/index.ts';
 import type { Account } from './accounts.ts';
 import { BlockPool } from './block-pool.ts';
@@ -53,6 +54,7 @@ export class Server {
   readonly #pending = new Map<Duplex, number>();
   readonly #sessions = new Set<Session>();
   readonly #listeners: Listener[] = [];
+  readonly #others: TransportListener[] = [];
   readonly #uploads: Uploads;
   readonly #pool: BlockPool;
   readonly #repositories: ServedRepositories;
@@ -80,6 +82,21 @@ export class Server {
     listener.on('error', (error) => this.#log('listener', { message: error.message }));
     this.#listeners.push(listener);
     return (listener.address() as { port: number }).port;
+  }
+
+  /** Listens by a transport of an extension. @param start makes the listener; it gets what takes connections */
+  async listenThrough(
+    scheme: string,
+    start: (accept: (channel: TransportChannel) => void) => Promise<TransportListener>,
+  ): Promise<void> {
+    const accept = (made: TransportChannel): void => {
+      try {
+        void this.serve(channelFrom(scheme, made));
+      } catch (error) {
+        this.#log('listener', { message: (error as Error).message });
+      }
+    };
+    this.#others.push(await start(accept));
   }
 
   /** Serves one connection until it ends; for transports that do not listen. */
@@ -113,6 +130,7 @@ export class Server {
     if (this.#stopping) return;
     this.#stopping = true;
     const closed = this.#listeners.map((listener) => new Promise((resolve) => listener.close(resolve)));
+    const others = this.#others.map(async (listener) => listener.close());
     for (const wire of this.#pending.keys()) wire.destroy();
     for (const { connection } of this.#sessions) connection.send(frameType.goodbye, 0);
     const timer = new Promise<void>((resolve) => setTimeout(resolve, graceMs).unref());
@@ -121,6 +139,8 @@ export class Server {
     for (const { connection } of [...this.#sessions]) connection.destroy(timedOut('the server stops'));
     clearInterval(this.#timer);
     await Promise.all(closed);
+    // What an extension's listener says of its end changes nothing, and nobody waits for it longer than for clients.
+    await Promise.race([timer, Promise.allSettled(others)]);
   }
 
   #terms(): Gate['terms'] {

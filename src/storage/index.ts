@@ -1,5 +1,11 @@
 /** The storage contract and the storages that come with the program. */
 
+export type {
+  TransportCall,
+  TransportChannel,
+  TransportListener,
+  TransportModule,
+} from '../net/transport-module.ts';
 export { type CacheLimits, CacheStorage } from './cache.ts';
 export { ForwardStorage } from './forward.ts';
 export { FsStorage } from './fs.ts';

@@ -45,6 +45,8 @@ export interface StorageSpec {
   readonly cacheFolder?: string;
   /** Address (`file://` or `node:` resolvable) of the module that opens locations of a scheme: {@link StorageModule}. */
   readonly modules?: Readonly<Record<string, string>>;
+  /** Address of the module that brings a stream to a Backpack server, by scheme: `TransportModule`. */
+  readonly transports?: Readonly<Record<string, string>>;
   /** Options for those modules, by scheme; plain data. */
   readonly moduleOptions?: Readonly<Record<string, unknown>>;
   /**
@@ -86,6 +88,11 @@ async function openUnlimited(spec: StorageSpec): Promise<Storage> {
   if (scheme === undefined) return new FsStorage(spec.location);
   const module = spec.modules?.[scheme];
   if (module !== undefined) return openModule(scheme, module, spec);
+  const transport = spec.transports?.[scheme];
+  if (transport !== undefined) {
+    const { openThroughTransport } = await import('./remote/open-remote.ts');
+    return openThroughTransport(scheme, transport, spec);
+  }
   switch (scheme) {
     case 's3': {
       const { openS3 } = await import('./s3.ts');

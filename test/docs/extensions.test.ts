@@ -9,7 +9,7 @@ let world: World;
 const part = (name: string): string => {
   const found = new RegExp(`^\`\`\`\\w+ file=${name}\\n([\\s\\S]*?)^\`\`\`$`, 'm').exec(text);
   if (found === null) throw new Error(`no ${name} in docs/extensions.md`);
-  return found[1]!.replaceAll('/media/me', join(world.base, 'media'));
+  return found[1]!.replaceAll('/media/me', join(world.base, 'media')).replaceAll('/run/me', world.dir);
 };
 
 beforeAll(() => {
@@ -78,4 +78,47 @@ export default { name: 'keys', apiVersion: 1, setup(api) {
   rmSync(keys);
   const gone = world.sh('backpack list --config ~/.config/backpack/keys.json');
   expect([gone.code, gone.stderr.includes('BP_EXTENSION')]).toEqual([2, true]);
+});
+
+test('the transport that stands there brings clients to a server', () => {
+  for (const name of ['unix.js', 'socket.js', 'unix.json']) writeFileSync(join(world.dir, name), part(name));
+  const { stdout, stderr, code } = world.sh(`set -e\n${part('unix-commands')}\nwait || test $? = 143`);
+  expect({ code, said: code === 0 ? '' : stdout + stderr }).toEqual({ code: 0, said: '' });
+  const restored = join(world.dir, 'through-a-socket', world.home);
+  expect(readFileSync(join(restored, 'Documents/a.txt'), 'utf8')).toBe('Documents/a.txt\n');
+  expect(existsSync(join(world.dir, 'served/laptop/packs'))).toBe(true);
+});
+
+test('a server asks for access keys there, and a transport that is none is refused', () => {
+  const open = world.sh(
+    `backpack serve --config unix.json --root open --listen unix://${world.dir}/open.sock`,
+  );
+  expect([open.code, open.stderr.includes('BP_SERVE_OPEN')]).toEqual([2, true]);
+  const tls = world.sh('backpack serve --config unix.json --root open --listen unix:///x --tls none.pem');
+  expect([tls.code, tls.stderr.includes('--tls is for addresses HOST:PORT')]).toEqual([2, true]);
+  const gone = world.sh(
+    `backpack list --config unix.json -r unix://${world.dir}/gone.sock/laptop --key laptop.key`,
+  );
+  expect([gone.code, gone.stderr.includes('BP_CONNECTION')]).toEqual([13, true]);
+  const place = world.sh('backpack list --config unix.json -r unix://laptop --key laptop.key');
+  expect([place.code, place.stderr.includes('BP_LOCATION')]).toEqual([2, true]);
+  const socket = join(world.dir, 'socket.js');
+  for (const [code, said] of [
+    ['export const listen = 1;', 'does not export connect'],
+    ['export const connect = async () => ({ wire: {} });', 'made no stream of bytes'],
+    ['nonsense(', 'cannot be loaded'],
+  ]) {
+    writeFileSync(socket, code!);
+    const { stderr, code: exit } = world.sh(
+      'backpack list --config unix.json -r unix:///x/laptop --key laptop.key',
+    );
+    expect([exit, stderr.includes('BP_TRANSPORT'), stderr.includes(said!)]).toEqual([2, true, true]);
+  }
+  writeFileSync(socket, 'export const connect = async () => { throw new Error("the line is cut"); };');
+  const cut = world.sh('backpack list --config unix.json -r unix:///x/laptop --key laptop.key');
+  expect([cut.code, cut.stderr.includes('cannot connect to unix:///x: the line is cut')]).toEqual([13, true]);
+  const listen = world.sh(
+    `backpack serve --config unix.json --root open --insecure-no-auth --listen unix://${world.dir}/o.sock`,
+  );
+  expect([listen.code, listen.stderr.includes('does not export listen')]).toEqual([2, true]);
 });

@@ -9,8 +9,8 @@ import { shortId } from '../../format/names.ts';
 import { backup as runBackup } from '../../operations/backup.ts';
 import type { BackupOptions, BackupSummary } from '../../operations/backup-options.ts';
 import { gatherRoots } from '../../operations/roots.ts';
-import type { ConfigSet } from '../../schema/index.ts';
 import type { FilterOptions, OwnFile } from '../../source/filter.ts';
+import { locating, shell } from '../again.ts';
 import { type BudgetOptions, readBudget } from '../budget-settings.ts';
 import { type ChoosingOptions, filterOptions, givenPaths, namesPaths } from '../choosing.ts';
 import { asTyped, type CommonOptions, type Context } from '../context.ts';
@@ -23,7 +23,7 @@ import { streamFile } from '../stream.ts';
 import { parseTimeOption } from '../when.ts';
 import { previewBackup } from './backup-preview.ts';
 import { exitCodeOf, report, type Shown, show } from './backup-report.ts';
-import { makeRepository, shell } from './init.ts';
+import { makeRepository } from './init.ts';
 
 /** Options of the command. */
 export interface BackupCommandOptions extends CommonOptions, ChoosingOptions, BudgetOptions {
@@ -120,7 +120,12 @@ export async function backup(
       seq: summary.seq,
     });
   const again = asTyped(context, `backpack restore ${shortId(summary.snapshotId)} --to restored`);
-  report(voice, summary, first === undefined ? '' : firstRun(context, first), again + locate(settings, set));
+  report(
+    voice,
+    summary,
+    first === undefined ? '' : firstRun(context, first),
+    again + locating(context, options, settings, set),
+  );
   return exitCodeOf(summary);
 }
 
@@ -193,16 +198,6 @@ async function openOrMake(
   });
   const opened = await openFrom(settings);
   return { opened, first: opened };
-}
-
-/** Options that a later command needs to find the same repository and key. */
-function locate({ location, key, keyFrom }: Settings, set: ConfigSet | undefined): string {
-  const repo = location.origin === 'option' || (location.origin === 'file' && set?.repository !== undefined);
-  const file = key?.origin === 'option' || (key?.origin === 'file' && set?.key !== undefined);
-  const command = keyFrom?.source === '--key-command' ? ` --key-command ${shell(keyFrom.value.text)}` : '';
-  return (
-    (repo ? ` --repo ${shell(location.value)}` : '') + (file ? ` --key ${shell(key?.value ?? '')}` : command)
-  );
 }
 
 function firstRun(context: Context, { repository, keyPath }: Opened): string {

@@ -10,6 +10,7 @@ import { shortRepo } from '../../format/names.ts';
 import { checkFree, createRepository } from '../../repo/create.ts';
 import { kitFiles, kitSum } from '../../repo/kit.ts';
 import { openStorage } from '../../storage/open.ts';
+import { reaching, shell } from '../again.ts';
 import { asTyped, type CommonOptions, type Context } from '../context.ts';
 import { Voice } from '../render/output.ts';
 import { safe } from '../render/text.ts';
@@ -37,7 +38,7 @@ export async function init(
       `Secret key          ${safe(made.keyPath)}   without it nobody, including you, can read the backup\n` +
       `Recovery kit        ${safe(made.location)}/recover/   specification and scripts: restore without Backpack\n` +
       'Do now              copy the key file to a safe place that is not this machine\n' +
-      `Next                ${asTyped(context, 'backpack backup PATH')} --repo ${shell(made.location)}${made.keyOption}\n`,
+      `Next                ${asTyped(context, 'backpack backup PATH')} --repo ${shell(made.location)}${made.keyOption}${reaching(context, options)}\n`,
   );
   return 0;
 }
@@ -139,9 +140,4 @@ function addKit(path: string, kit: string): void {
   const text = readKeyBytes(path).toString('latin1');
   const end = text.includes('\r\n') ? '\r\n' : '\n';
   replaceKey(path, `${text}${text.endsWith('\n') ? '' : end}kit=${kit}${end}`);
-}
-
-/** A word as it can be typed in a shell. */
-export function shell(word: string): string {
-  return /^[A-Za-z0-9_./:@%+=,-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

@@ -7,11 +7,11 @@ import { formatAccessKey } from '../../net/access-key.ts';
 import { isUserName } from '../../net/handshake.ts';
 import { Accounts, isRepositoryName } from '../../server/accounts.ts';
 import { type Role, roles } from '../../server/rights.ts';
+import { shell } from '../again.ts';
 import type { CommonOptions, Context } from '../context.ts';
 import { parseSize } from '../parse.ts';
 import { Voice } from '../render/output.ts';
 import { bytes, safe } from '../render/text.ts';
-import { shell } from './init.ts';
 
 /** Options of the commands. */
 export interface ServeUserOptions extends CommonOptions {

@@ -7,6 +7,7 @@ import { join, resolve } from 'node:path';
 import { BackpackError } from '../../base/errors.ts';
 import { readPem } from '../../net/pem.ts';
 import type { TlsOptions } from '../../net/transport.ts';
+import { loadTransport, transportError } from '../../net/transport-module.ts';
 import { type Account, Accounts } from '../../server/accounts.ts';
 import type { Metrics } from '../../server/metrics.ts';
 import { Server, type ServerLog } from '../../server/server.ts';
@@ -39,11 +40,11 @@ export async function serve(context: Context, options: ServeOptions): Promise<nu
     verbose: options.verbose === true,
   });
   const root = rootOf(context, options);
-  const { host, port } = parseAddress(options.listen ?? defaultListen, '--listen');
+  const place = placeOf(context, options);
   if (options.log !== undefined && options.log !== 'json' && options.log !== 'text')
     throw badLog(options.log);
   const accounts = new Accounts(root);
-  const anonymous = await anonymousOf(accounts, host, options.insecureNoAuth === true);
+  const anonymous = await anonymousOf(accounts, place, options.insecureNoAuth === true);
   const tls = options.tls === undefined ? undefined : tlsOf(context, options);
   const quotaBytes = options.quota === undefined ? undefined : parseSize(options.quota, '--quota');
   const server = new Server({
@@ -55,9 +56,7 @@ export async function serve(context: Context, options: ServeOptions): Promise<nu
   });
   let metrics: HttpServer | undefined;
   try {
-    const found = await listening(() => server.listen({ host, port, tls }), host, port);
-    const scheme = tls === undefined ? 'tcp' : 'tls';
-    const location = `${scheme}://${host.includes(':') ? `[${host}]` : host}:${found}`;
+    const location = await place.listen(server, tls);
     if (options.metrics !== undefined) metrics = await serveMetrics(server.metrics, options.metrics);
     voice.event({ type: 'listening', location, root, authentication: anonymous === undefined });
     const who =
@@ -102,13 +101,13 @@ async function openRepository(root: string, repository: string): Promise<FsStora
 /** The account of clients without a key, if they may come in: only where none but local programs can. */
 async function anonymousOf(
   accounts: Accounts,
-  host: string,
+  place: Place,
   insecure: boolean,
 ): Promise<Account | undefined> {
   const hasUsers = (await accounts.names()).length > 0;
   if (hasUsers && !insecure) return undefined;
-  if (!insecure && !isLoopback(host)) {
-    throw new BackpackError('BP_SERVE_OPEN', `without access keys ${host} would be open to anybody`, {
+  if (!insecure && !place.localOnly) {
+    throw new BackpackError('BP_SERVE_OPEN', `without access keys ${place.name} would be open to anybody`, {
       kind: 'usage',
       hint: 'make a user with backpack serve user add NAME --root DIR, or give --insecure-no-auth',
     });
@@ -119,6 +118,58 @@ async function anonymousOf(
     repositories: ['*'],
     quotaBytes: undefined,
     key: createSecretKey(Buffer.alloc(32)),
+  };
+}
+
+/** Where a server listens. */
+interface Place {
+  readonly name: string;
+  /** Whether none but programs of this machine can come in. */
+  readonly localOnly: boolean;
+  /** @returns the location, but for the name of a repository */
+  listen(server: Server, tls: TlsOptions | undefined): Promise<string>;
+}
+
+/** HOST:PORT, or SCHEME://ADDRESS of an extension's transport. @throws BackpackError BP_USAGE */
+function placeOf(context: Context, options: ServeOptions): Place {
+  const text = options.listen ?? defaultListen;
+  const through = /^([a-z][a-z0-9+.-]*):\/\/(.+)$/.exec(text);
+  const transports = context.extensions?.transports ?? {};
+  if (through !== null && Object.hasOwn(transports, through[1]!))
+    return transportPlace(context, options, through[1]!, through[2]!);
+  const { host, port } = parseAddress(text, '--listen');
+  return {
+    name: host,
+    localOnly: isLoopback(host),
+    listen: async (server, tls) => {
+      const found = await listening(() => server.listen({ host, port, tls }), text);
+      const scheme = tls === undefined ? 'tcp' : 'tls';
+      return `${scheme}://${host.includes(':') ? `[${host}]` : host}:${found}`;
+    },
+  };
+}
+
+/** Who can come in that way is not known here, so it takes access keys like a network. */
+function transportPlace(context: Context, options: ServeOptions, scheme: string, address: string): Place {
+  const { transports = {}, moduleOptions = {} } = context.extensions ?? {};
+  const name = `${scheme}://${address}`;
+  if (options.tls !== undefined) {
+    throw new BackpackError('BP_USAGE', `--tls is for addresses HOST:PORT, not for ${name}`, {
+      kind: 'usage',
+      hint: 'leave --tls out',
+    });
+  }
+  return {
+    name,
+    localOnly: false,
+    listen: async (server) => {
+      const module = await loadTransport(scheme, transports[scheme]!);
+      if (module.listen === undefined) throw transportError(scheme, 'does not export listen', undefined);
+      const given = (moduleOptions[scheme] ?? {}) as Readonly<Record<string, unknown>>;
+      const call = { address, options: given, signal: context.signal };
+      await listening(() => server.listenThrough(scheme, (accept) => module.listen!(call, accept)), name);
+      return name;
+    },
   };
 }
 
@@ -160,19 +211,15 @@ function tlsOf(context: Context, options: ServeOptions): TlsOptions {
   return { ...pem, fingerprints };
 }
 
-async function listening(listen: () => Promise<number>, host: string, port: number): Promise<number> {
+async function listening<T>(listen: () => Promise<T>, place: string): Promise<T> {
   try {
     return await listen();
   } catch (error) {
-    throw new BackpackError(
-      'BP_SERVE_LISTEN',
-      `cannot listen at ${host}:${port}: ${(error as Error).message}`,
-      {
-        kind: 'network',
-        cause: error,
-        hint: 'give another address with --listen HOST:PORT',
-      },
-    );
+    throw new BackpackError('BP_SERVE_LISTEN', `cannot listen at ${place}: ${(error as Error).message}`, {
+      kind: 'network',
+      cause: error,
+      hint: 'give another address with --listen HOST:PORT',
+    });
   }
 }
 
@@ -194,8 +241,7 @@ async function serveMetrics(metrics: Metrics, address: string): Promise<HttpServ
       new Promise((done, failed) => {
         server.once('error', failed).listen(port, host, () => done(port));
       }),
-    host,
-    port,
+    address,
   );
   return server;
 }

@@ -1,29 +1,54 @@
-/** From a `tcp://` or `tls://` location and its files to a storage. Each thread reads the files for itself. */
+/** From a location on a server and the files it takes to a storage. Each thread reads the files for itself. */
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { BackpackError } from '../../base/errors.ts';
 import { accessFileMax, parseAccessKey } from '../../net/access-key.ts';
 import type { AccessKey } from '../../net/handshake.ts';
 import { readPem } from '../../net/pem.ts';
 import { dial, type TlsOptions } from '../../net/transport.ts';
+import { dialThrough, loadTransport } from '../../net/transport-module.ts';
 import type { StorageSpec } from '../open.ts';
-import { parseRemoteLocation } from './location.ts';
-import { RemoteStorage } from './remote.ts';
+import { parseRemoteLocation, parseTransportLocation } from './location.ts';
+import { type RemoteOptions, RemoteStorage } from './remote.ts';
 
 /** @throws BackpackError BP_LOCATION, BP_ACCESS_KEY, BP_TLS */
 export function openRemote(spec: StorageSpec): RemoteStorage {
   const { tls, host, port, repository } = parseRemoteLocation(spec.location);
   const options = tls ? tlsOptions(spec) : undefined;
-  const access = spec.accessKeyFile === undefined ? undefined : readAccessKey(spec.accessKeyFile);
-  const { connections, timeoutMs, app } = spec;
   return new RemoteStorage({
+    ...common(spec),
     location: `${tls ? 'tls' : 'tcp'}://${host.includes(':') ? `[${host}]` : host}:${port}/${repository}`,
     repository,
     dial: (limitMs) => dial({ host, port, tls: options }, limitMs),
+  });
+}
+
+/** A location whose transport an extension brings. @throws BackpackError BP_LOCATION, BP_ACCESS_KEY, BP_TRANSPORT */
+export async function openThroughTransport(
+  scheme: string,
+  module: string,
+  spec: StorageSpec,
+): Promise<RemoteStorage> {
+  const { address, repository } = parseTransportLocation(scheme, spec.location);
+  const transport = await loadTransport(scheme, module);
+  const options = (spec.moduleOptions?.[scheme] ?? {}) as Readonly<Record<string, unknown>>;
+  return new RemoteStorage({
+    ...common(spec),
+    location: `${scheme}://${address}/${repository}`,
+    repository,
+    dial: (limitMs) => dialThrough(scheme, transport, { address, options }, limitMs),
+  });
+}
+
+/** What does not depend on how the server is reached. */
+function common(spec: StorageSpec): Pick<RemoteOptions, 'access' | 'connections' | 'timeoutMs' | 'app'> {
+  const access = spec.accessKeyFile === undefined ? undefined : readAccessKey(spec.accessKeyFile);
+  const { connections, timeoutMs, app } = spec;
+  return {
     ...(access === undefined ? {} : { access }),
     ...(connections === undefined ? {} : { connections }),
     ...(timeoutMs === undefined ? {} : { timeoutMs }),
     ...(app === undefined ? {} : { app }),
-  });
+  };
 }
 
 function tlsOptions(spec: StorageSpec): TlsOptions {
