@@ -137,9 +137,15 @@ export class ContainerWriter {
    * Adds lines to the table: the chunks of the record just added, file hints. Each ends with LF. They are kept as
    * bytes: many small strings that live as long as a pack would keep the garbage collector busy.
    */
-  addLines(lines: string): void {
+  addLines(lines: string | Uint8Array): void {
     const { codec, table } = this.#memory;
     const at = tableHeadRoom + this.#tableText;
+    if (typeof lines !== 'string') {
+      if (at + lines.length > tableRoom) throw new RangeError('the table is larger than its room');
+      codec.kernel.bytes.set(lines, table + at);
+      this.#tableText += lines.length;
+      return;
+    }
     // 3 bytes a character is the most that UTF-8 needs.
     const fits = at + lines.length * 3 <= tableRoom || at + Buffer.byteLength(lines) <= tableRoom;
     if (!fits) throw new RangeError('the table is larger than its room');

@@ -192,9 +192,15 @@ export class Kernel {
 
   /** XXH64 of `length` bytes at `src`, 16 lower-case hex digits. */
   hashOf(src: number, length: number): string {
+    const at = this.hashAt(src, length);
+    return this.bytes.toString('hex', at, at + 8);
+  }
+
+  /** XXH64 of `length` bytes at `src`. @returns where its 8 bytes are, big endian, until the next hash is made */
+  hashAt(src: number, length: number): number {
     this.#readable(src, length);
     this.#exports.hashOnce(src, length);
-    return this.bytes.toString('hex', this.#hashResult, this.#hashResult + 8);
+    return this.#hashResult;
   }
 
   /**

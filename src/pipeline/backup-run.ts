@@ -9,6 +9,7 @@ import { KiB, MiB } from '../base/limits.ts';
 import { type BuiltPage, type KeptEntry, type NewEntry, PageBuilder } from '../format/page-builder.ts';
 import { type Libc, libc } from '../platform/libc.ts';
 import { Owners } from '../platform/owners.ts';
+import { StampList } from '../source/file-state.ts';
 import type { Filter } from '../source/filter.ts';
 import { piecesOf } from '../source/holes.ts';
 import { reach } from '../source/reach.ts';
@@ -103,7 +104,7 @@ interface Waiting {
 
 interface Batch {
   readonly files: Waiting[];
-  readonly stamps: bigint[];
+  readonly stamps: StampList;
   bytes: number;
 }
 
@@ -140,7 +141,7 @@ export class BackupRun {
   readonly #slots: Slot[] = [];
   readonly #calls: number[];
   #head = 0;
-  #batch: Batch = { files: [], stamps: [], bytes: 0 };
+  #batch: Batch = newBatch();
   #started = false;
   #failure: unknown;
   #wake: (() => void) | undefined;
@@ -268,8 +269,8 @@ export class BackupRun {
     if (size > rangeBytes) return this.#large(file, stampOfStat(item.stat));
     const { mtimeNs, ctimeNs, ino } = item.stat;
     const batch = this.#batch;
+    batch.stamps.set(batch.files.length, item.stat.size, mtimeNs, ctimeNs, ino);
     batch.files.push(file);
-    batch.stamps.push(item.stat.size, mtimeNs, ctimeNs, ino);
     batch.bytes += size + 4 * KiB;
     if (batch.files.length >= batchFiles || batch.bytes >= batchBytes) await this.#flush();
   }
@@ -335,13 +336,13 @@ export class BackupRun {
     const batch = this.#batch;
     const { files } = batch;
     if (files.length === 0) return;
-    this.#batch = { files: [], stamps: [], bytes: 0 };
+    this.#batch = newBatch();
     while (Math.min(...this.#calls) >= callsPerWorker) await this.#settle();
     const index = this.#calls.indexOf(Math.min(...this.#calls));
     const task: FilesTask = {
-      paths: files.map((file) => file.real),
-      stored: files.map((file) => file.path),
-      stamps: BigInt64Array.from(batch.stamps, (value) => BigInt.asIntN(64, value)),
+      paths: files.map((file) => file.real).join('\0'),
+      stored: files.map((file) => file.path).join('\0'),
+      stamps: batch.stamps.stamps,
     };
     this.#call<FilesResult>(index, 'files', task, (result) => this.#finishBatch(files, result));
   }
@@ -442,6 +443,10 @@ export class BackupRun {
       this.#head = 0;
     }
   }
+}
+
+function newBatch(): Batch {
+  return { files: [], stamps: new StampList(new BigInt64Array(4 * batchFiles)), bytes: 0 };
 }
 
 function joinRanges(results: readonly RangesResult[], file: FileTask): FileResult {

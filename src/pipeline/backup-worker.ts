@@ -3,7 +3,7 @@
  * Bytes of files never leave it. The same code runs inline (tests) and in a worker thread.
  */
 
-import { byteStringToText } from '../base/bytes.ts';
+import { type ByteString, byteStringToText } from '../base/bytes.ts';
 import { BackpackError, toBackpackError } from '../base/errors.ts';
 import { KiB } from '../base/limits.ts';
 import { type RateLimit, RateLimiter } from '../base/rate-limiter.ts';
@@ -15,25 +15,34 @@ import { Keyring, type KeyringData } from '../container/keyring.ts';
 import { isKeyFile } from '../format/key-file.ts';
 import type { Kernel } from '../kernel/kernel.ts';
 import { libc } from '../platform/libc.ts';
-import { readExtras } from '../source/extras.ts';
+import { noExtras, readExtras } from '../source/extras.ts';
+import { FileState, StampList } from '../source/file-state.ts';
 import { type Piece, piecesOf } from '../source/holes.ts';
-import { closeSource, type FileStamp, openSource, readAt, sameStamp, stampOf } from '../source/read-file.ts';
+import {
+  closeSource,
+  type FileStamp,
+  openQuietly,
+  openSource,
+  readAt,
+  sameStamp,
+  stampOf,
+} from '../source/read-file.ts';
 import type { StorageSpec } from '../storage/open.ts';
 import type { Storage } from '../storage/storage.ts';
 import { throttled } from '../storage/throttle.ts';
+import { BatchResults } from './batch-results.ts';
 import { Catalog, type CatalogMemory } from './catalog.ts';
 import { DataPacks, groupBytes } from './data-packs.ts';
 import { extrasText } from './entry-line.ts';
 import { addExtent, addZeros, joinExtents } from './extent-list.ts';
-import {
-  type FileResult,
-  type FilesResult,
-  type FilesTask,
-  type FileTask,
-  noHash,
-  type PacksResult,
-  type RangesResult,
-  type RangesTask,
+import type {
+  FileResult,
+  FilesResult,
+  FilesTask,
+  FileTask,
+  PacksResult,
+  RangesResult,
+  RangesTask,
 } from './jobs.ts';
 import { PackList, type PackListMemory } from './pack-list.ts';
 import { chainBytes, RangeChain } from './range-chain.ts';
@@ -74,6 +83,11 @@ export class BackupWorker {
   readonly #state: number;
   readonly #progress: Float64Array;
   readonly #readLimiter: RateLimiter | undefined;
+  /** States of a file before and after it was read. */
+  readonly #states: readonly [FileState | undefined, FileState | undefined] = [
+    FileState.create(),
+    FileState.create(),
+  ];
 
   /** @param own the worker's storage, opened from `options.storage`; inline workers share the repository's */
   constructor(options: BackupWorkerOptions, own: Storage) {
@@ -101,26 +115,17 @@ export class BackupWorker {
 
   /** Reads and stores a batch of files of up to one range each. */
   async files(batch: FilesTask): Promise<FilesResult> {
-    const counts = new Uint32Array(batch.paths.length);
-    const extents: number[] = [];
-    const odd: [number, Omit<FileResult, 'x' | 'extents'>][] = [];
-    let hashes = '';
-    for (const [i, path] of batch.paths.entries()) {
-      const [size, mtimeNs, ctimeNs, ino] = batch.stamps.subarray(4 * i, 4 * i + 4);
-      const stamp = {
-        size: Number(size),
-        mtimeNs: mtimeNs!,
-        ctimeNs: ctimeNs!,
-        ino: BigInt.asUintN(64, ino!),
-      };
-      const { x, extents: own, ...rest } = await this.#file({ path, stored: batch.stored[i]!, stamp });
-      hashes += x === '' ? noHash : x;
-      counts[i] = own.length;
-      for (const number of own) extents.push(number);
-      const { extras = '', ...other } = rest;
-      if (extras !== '' || Object.keys(other).length > 0) odd.push([i, rest]);
+    const paths = batch.paths.split('\0');
+    const names = batch.stored.split('\0');
+    const stamps = new StampList(batch.stamps);
+    const results = new BatchResults(paths.length);
+    for (let i = 0; i < paths.length; i += 1) {
+      const path = paths[i]!;
+      const stored = names[i]!;
+      if (this.#quick(path, stored, stamps, i, results)) continue;
+      results.add(await this.#file({ path, stored, stamp: stamps.get(i) }));
     }
-    return { x: hashes, extents: Float64Array.from(extents), counts, odd };
+    return results.take();
   }
 
   /** Reads and stores ranges of one large file until none is left. */
@@ -167,6 +172,42 @@ export class BackupWorker {
     await this.#packs.abort();
   }
 
+  /**
+   * A file that is small, there, and as the walk saw it, as nearly all of them are: without waiting for anything, and
+   * with next to no objects.
+   * @returns false when it is none of these, or a group or a pack has to be made room for: {@link #file} will see
+   */
+  #quick(path: ByteString, stored: ByteString, stamps: StampList, i: number, results: BatchResults): boolean {
+    const [before, after] = this.#states;
+    if (before === undefined || after === undefined) return false;
+    const fd = openQuietly(path);
+    if (fd < 0) return false;
+    try {
+      if (!before.load(fd) || !before.isFile || before.sparse || !before.is(stamps, i)) return false;
+      const { size } = before;
+      const age = Date.now() - before.ctimeMs;
+      if (size === 0 || size >= smallMax || (age >= 0 && age <= tickMs + 1)) return false;
+      if (this.#packs.groupIsFull(size)) return false;
+      const at = this.#packs.group + this.#packs.groupFill;
+      this.#readLimiter?.takeSync(size);
+      if (readAt(fd, this.#kernel.bytes, at, size, 0, path) !== size) return false;
+      const extras = readExtras(libc()!, fd, fd);
+      if (extras.incomplete || !after.load(fd) || !before.equals(after)) return false;
+      const place = this.#packs.addNow(size, { stored, stamp: { size, mtimeNs: stamps.mtimeNs(i) } });
+      if (place === undefined) return false;
+      this.#progress[0]! += size;
+      results.addSmall(this.#packs.hash, place, size);
+      const text = extras === noExtras ? '' : extrasText(extras);
+      const keyFile = isKeyFile(this.#kernel.bytes, at, size);
+      if (text !== '' || keyFile) results.odd({ extras: text, ...(keyFile ? { keyFile } : {}) });
+      return true;
+    } catch {
+      return false;
+    } finally {
+      closeSource(fd);
+    }
+  }
+
   async #file(task: FileTask): Promise<FileResult> {
     let fd = -1;
     try {
@@ -206,6 +247,7 @@ export class BackupWorker {
   async #small(task: FileTask, fd: number, stamp: FileStamp, last: boolean): Promise<Read | undefined> {
     if (this.#packs.groupIsFull(stamp.size)) await this.#packs.closeGroup();
     const at = this.#packs.group + this.#packs.groupFill;
+    this.#readLimiter?.takeSync(stamp.size);
     const got = readAt(fd, this.#kernel.bytes, at, stamp.size, 0, task.path);
     let after = stamp;
     let torn = false;
@@ -220,8 +262,8 @@ export class BackupWorker {
     const keyFile = isKeyFile(this.#kernel.bytes, at, got) ? { keyFile: true } : {};
     const read = { stamp: own, ...found, ...keyFile };
     if (got === 0) return { ...cleared, ...read };
-    const x = this.#kernel.hashOf(at, got);
-    const place = await this.#packs.addToGroup(got, x, { stored: task.stored, stamp: own });
+    const place = await this.#packs.addToGroup(got, { stored: task.stored, stamp: own });
+    const x = this.#packs.hash.toString('hex');
     const extents: number[] = [];
     addExtent(extents, place, got);
     return { x, extents, ...read };

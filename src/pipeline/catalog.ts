@@ -91,7 +91,8 @@ export class Catalog {
    * @returns whether it is there and published (or pending, but this thread's own)
    */
   find(identity: Int32Array, place: ChunkPlace): boolean {
-    for (let i = Atomics.load(this.#counters, this.#levels.length); i >= 0; i -= 1) {
+    // A level that another thread has only just begun to use may be missed: it has next to nothing in it.
+    for (let i = this.#counters[this.#levels.length]!; i >= 0; i -= 1) {
       if (this.#findIn(i, identity, place)) return true;
     }
     return false;
@@ -141,8 +142,9 @@ export class Catalog {
     let slot = startOf(identity, slots);
     for (let tries = 0; tries < slots; tries += 1, slot = slot + 1 === slots ? 0 : slot + 1) {
       const at = slot * slotWords;
+      // Most looks end here, at a slot that nobody uses; what is in use is only read after it is published.
+      if (table[at + stateWord] === empty) return false;
       const state = Atomics.load(table, at + stateWord);
-      if (state === empty) return false;
       if (state !== published && state !== pendingBase + this.#owner) continue;
       if (!sameIdentity(table, at + 1, identity)) continue;
       const offset = table[at + offsetWord]!;
@@ -172,4 +174,21 @@ export function setIdentity(identity: Int32Array, length: number, xxh64: string,
   identity[1] = Number.parseInt(xxh64.slice(0, 8), 16);
   identity[2] = Number.parseInt(xxh64.slice(8), 16);
   for (let i = 0; i < 4; i += 1) identity[3 + i] = g.readInt32BE(i * 4);
+}
+
+/** {@link setIdentity} without text. @param xxh64 8 bytes */
+export function setIdentityBytes(
+  identity: Int32Array,
+  length: number,
+  xxh64: Uint8Array,
+  g: Uint8Array,
+): void {
+  identity[0] = length;
+  for (let i = 0; i < 2; i += 1) identity[1 + i] = wordAt(xxh64, i * 4);
+  for (let i = 0; i < 4; i += 1) identity[3 + i] = wordAt(g, i * 4);
+}
+
+/** 32 bits, big endian. */
+function wordAt(bytes: Uint8Array, at: number): number {
+  return (bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!;
 }

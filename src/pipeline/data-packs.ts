@@ -15,7 +15,7 @@ import { makeId, packName } from '../format/names.ts';
 import { formatTime } from '../format/time.ts';
 import type { FileStamp } from '../source/read-file.ts';
 import type { Storage } from '../storage/storage.ts';
-import { type Catalog, type ChunkPlace, setIdentity } from './catalog.ts';
+import { type Catalog, type ChunkPlace, setIdentityBytes } from './catalog.ts';
 import type { PackResult, PacksResult } from './jobs.ts';
 import type { PackList } from './pack-list.ts';
 import { TextBuffer } from './text-buffer.ts';
@@ -26,7 +26,7 @@ export const groupBytes: number = MiB;
 /** The file that chunks belong to, for the hints in tables. */
 export interface HintFile {
   readonly stored: ByteString;
-  readonly stamp: FileStamp;
+  readonly stamp: Pick<FileStamp, 'size' | 'mtimeNs'>;
 }
 
 /** What packs are made with. */
@@ -44,9 +44,9 @@ export interface DataPackOptions {
 }
 
 /** What is written down about one record: lines of the table, lines of the index, tokens of the catalog. */
-interface GroupLines {
-  table: string;
-  index: string;
+interface RecordLines {
+  readonly table: TextBuffer;
+  readonly index: TextBuffer;
   readonly tokens: number[];
 }
 
@@ -67,6 +67,8 @@ const groupTableMax = 256 * 1024;
 export class DataPacks {
   /** Address of the open group; small files are read to `group + groupFill`. */
   readonly group: number;
+  /** XXH64 of the chunk that was added to the group last, big endian. */
+  readonly hash: Buffer = Buffer.alloc(8);
   readonly #o: DataPackOptions;
   readonly #identity: Int32Array = new Int32Array(7);
   readonly #place: ChunkPlace = { pack: 0, record: 0, offset: 0, whole: false };
@@ -74,7 +76,8 @@ export class DataPacks {
   /** Index lines of the packs that are complete: bytes, because millions of small strings would take far more. */
   readonly #index: Uint8Array[] = [];
   #groupFill = 0;
-  readonly #group: GroupLines = { table: '', index: '', tokens: [] };
+  readonly #group: RecordLines = { table: new TextBuffer(), index: new TextBuffer(), tokens: [] };
+  readonly #single: RecordLines = { table: new TextBuffer(), index: new TextBuffer(), tokens: [] };
   #pack: OpenPack | undefined;
 
   constructor(options: DataPackOptions) {
@@ -89,27 +92,29 @@ export class DataPacks {
 
   /**
    * Stores the `length` bytes that lie at the end of the open group, unless they are known already.
-   * @param xxh64 of these bytes, 16 hex
    * @param file what the table says about where they came from
    * @returns where they are; valid until the next call
    */
-  async addToGroup(length: number, xxh64: string, file: HintFile): Promise<Readonly<ChunkPlace>> {
-    const { catalog, memory, keyring } = this.#o;
+  async addToGroup(length: number, file: HintFile): Promise<Readonly<ChunkPlace>> {
+    const place = this.addNow(length, file);
+    if (place !== undefined) return place;
+    await this.#open();
+    return this.addNow(length, file)!;
+  }
+
+  /** {@link addToGroup} without waiting for anything; undefined when a pack has to be opened first. */
+  addNow(length: number, file: HintFile): Readonly<ChunkPlace> | undefined {
     const at = this.group + this.#groupFill;
-    const g = gmac(keyring.dedupKeys.dedup, memory.codec.kernel.bytes.subarray(at, at + length));
-    setIdentity(this.#identity, length, xxh64, g);
+    const g = this.#identify(at, length);
     const place = this.#place;
-    if (catalog.find(this.#identity, place)) return place;
-    const pack = this.#pack ?? (await this.#open());
+    if (this.#o.catalog.find(this.#identity, place)) return place;
+    const pack = this.#pack;
+    if (pack === undefined) return undefined;
     place.pack = pack.number;
     place.record = pack.writer.records;
     place.offset = this.#groupFill;
     place.whole = false;
-    const group = this.#group;
-    group.tokens.push(catalog.add(this.#identity, place));
-    const chunk = `["C",${place.offset},${length},"${xxh64}","${g.toString('hex')}"`;
-    group.table += `${this.#hint(pack, file)}${chunk},${pack.files - 1},0]\n`;
-    group.index += `${chunk}]\n`;
+    this.#describe(this.#group, pack, length, g, file, 0);
     this.#groupFill += length;
     return place;
   }
@@ -127,33 +132,26 @@ export class DataPacks {
     file: HintFile,
     fileOffset: number,
   ): Promise<Readonly<ChunkPlace>> {
-    const { catalog, memory, keyring } = this.#o;
-    const { kernel } = memory.codec;
-    const xxh64 = kernel.hashOf(source, length);
-    const g = gmac(keyring.dedupKeys.dedup, kernel.bytes.subarray(source, source + length));
-    setIdentity(this.#identity, length, xxh64, g);
+    const g = this.#identify(source, length);
     const place = this.#place;
-    if (catalog.find(this.#identity, place)) return place;
+    if (this.#o.catalog.find(this.#identity, place)) return place;
     await this.closeGroup();
     const pack = this.#pack ?? (await this.#open());
-    const found = { pack: pack.number, record: pack.writer.records, offset: 0, whole: true };
-    const tokens = [catalog.add(this.#identity, found)];
-    const chunk = `["C",0,${length},"${xxh64}","${g.toString('hex')}"`;
-    const table = `${this.#hint(pack, file)}${chunk},${pack.files - 1},${fileOffset}]\n`;
-    await this.#record(source, length, { table, index: `${chunk}]\n`, tokens });
-    return found;
+    place.pack = pack.number;
+    place.record = pack.writer.records;
+    place.offset = 0;
+    place.whole = true;
+    this.#describe(this.#single, pack, length, g, file, fileOffset);
+    await this.#record(source, length, this.#single);
+    return place;
   }
 
   /** Seals the open group. */
   async closeGroup(): Promise<void> {
     if (this.#groupFill === 0) return;
     const length = this.#groupFill;
-    const group = this.#group;
     this.#groupFill = 0;
-    await this.#record(this.group, length, group);
-    group.table = '';
-    group.index = '';
-    group.tokens.length = 0;
+    await this.#record(this.group, length, this.#group);
   }
 
   /**
@@ -175,12 +173,58 @@ export class DataPacks {
     await Promise.allSettled(this.#commits);
   }
 
-  async #record(source: number, length: number, lines: GroupLines): Promise<void> {
+  /** Finds out what a chunk is. @returns its g */
+  #identify(source: number, length: number): Buffer {
+    const { memory, keyring } = this.#o;
+    const { kernel } = memory.codec;
+    const at = kernel.hashAt(source, length);
+    for (let i = 0; i < 8; i += 1) this.hash[i] = kernel.bytes[at + i]!;
+    const g = gmac(keyring.dedupKeys.dedup, kernel.bytes.subarray(source, source + length));
+    setIdentityBytes(this.#identity, length, this.hash, g);
+    return g;
+  }
+
+  /** Writes down the chunk of {@link #identify}, which goes to {@link #place}. */
+  #describe(
+    lines: RecordLines,
+    pack: OpenPack,
+    length: number,
+    g: Buffer,
+    file: HintFile,
+    fileOffset: number,
+  ): void {
+    const { table, index, tokens } = lines;
+    tokens.push(this.#o.catalog.add(this.#identity, this.#place));
+    const start = index.length;
+    index.add('["C",');
+    index.addNumber(this.#place.offset);
+    index.add(',');
+    index.addNumber(length);
+    index.add(',"');
+    index.addHex(this.hash);
+    index.add('","');
+    index.addHex(g);
+    index.add('"');
+    if (pack.hint !== file) this.#hint(pack, file, table);
+    table.addAll(index, start);
+    table.add(',');
+    table.addNumber(pack.files - 1);
+    table.add(',');
+    table.addNumber(fileOffset);
+    table.add(']\n');
+    index.add(']\n');
+  }
+
+  async #record(source: number, length: number, lines: RecordLines): Promise<void> {
     const pack = this.#pack!;
     const before = pack.writer.sizeBytes;
-    pack.index.add((await pack.writer.addRecord(source, length)) + lines.index);
-    pack.writer.addLines(lines.table);
+    pack.index.add(await pack.writer.addRecord(source, length));
+    pack.index.addAll(lines.index);
+    pack.writer.addLines(lines.table.view);
     for (const token of lines.tokens) this.#o.catalog.publish(token);
+    lines.table.clear();
+    lines.index.clear();
+    lines.tokens.length = 0;
     this.#o.stored(pack.writer.sizeBytes - before);
     if (pack.writer.sizeBytes >= this.#o.packSize || pack.writer.tableText >= tableTextMax) {
       await this.#close();
@@ -209,12 +253,17 @@ export class DataPacks {
     this.#commits.push(commit);
   }
 
-  /** The line that hints at a file, the first time that one of its chunks comes into this pack; else nothing. */
-  #hint(pack: OpenPack, file: HintFile): string {
-    if (pack.hint === file) return '';
+  /** The line that hints at a file, before the first of its chunks in this pack. */
+  #hint(pack: OpenPack, file: HintFile, table: TextBuffer): void {
     pack.hint = file;
     pack.files += 1;
     const { stored, stamp } = file;
-    return `["F",${pack.files - 1},${nameToJson(stored)},${stamp.size},"${formatTime(stamp.mtimeNs)}"]\n`;
+    table.add('["F",');
+    table.addNumber(pack.files - 1);
+    table.add(',');
+    table.addUtf8(nameToJson(stored));
+    table.add(',');
+    table.addNumber(stamp.size);
+    table.add(`,"${formatTime(stamp.mtimeNs)}"]\n`);
   }
 }

@@ -15,9 +15,10 @@ export interface FileTask {
 
 /** A batch of files, field by field: many small objects would cost more to post than the files cost to read. */
 export interface FilesTask {
-  readonly paths: readonly ByteString[];
-  readonly stored: readonly ByteString[];
-  /** Size, mtime, ctime and inode of each. */
+  /** As in {@link FileTask}, NUL between them. */
+  readonly paths: string;
+  readonly stored: string;
+  /** Those of a StampList. */
   readonly stamps: BigInt64Array;
 }
 

@@ -101,7 +101,7 @@ async function cutStream(
 }
 
 function hintOf({ stored, mtimeNs }: StreamTask, size: number): HintFile {
-  return { stored, stamp: { size, mtimeNs, ctimeNs: mtimeNs, ino: 0n } };
+  return { stored, stamp: { size, mtimeNs } };
 }
 
 /** Calls `onStop` when the word is set. @returns what ends the watch */

@@ -19,7 +19,7 @@ export interface Xattr {
 /** See the file's comment. Every call throws what Node's file functions throw: an Error with `code` and `errno`. */
 export interface Libc {
   /** Names of the extended attributes, sorted. A link is not followed; none where the filesystem has no such thing. */
-  xattrNames(file: FileOrFd): ByteString[];
+  xattrNames(file: FileOrFd): readonly ByteString[];
   /** Value of an extended attribute. A link is not followed. */
   xattr(file: FileOrFd, name: ByteString): Buffer;
   /** Sets one. @param follow whether the last part of a path may be a link (of /proc) */
@@ -30,6 +30,11 @@ export interface Libc {
   makeNode(path: string | Uint8Array, mode: number, device: readonly [number, number]): void;
   /** Sets access and modification time. @param follow as for {@link setXattr} */
   setTimes(file: FileOrFd, atimeNs: bigint, mtimeNs: bigint, follow?: boolean): void;
+  /**
+   * What statx tells of an open file, for {@link FileState}; undefined where there is no such call.
+   * @param into 256 bytes
+   */
+  readonly stat: ((fd: number, into: Uint8Array) => boolean) | undefined;
   /** Flags of a file, as bits of the kernel; undefined where the filesystem has none. */
   flags(fd: number): number | undefined;
   /** Sets flags. */
@@ -48,12 +53,16 @@ const listMax = 65_536;
 const valueMax = 65_536;
 const atFdcwd = -100;
 const atSymlinkNofollow = 0x100;
+const atEmptyPath = 0x1000;
+const statBasic = 0x7ff;
 const seekData = 3;
 const seekHole = 4;
 const getFlags = 0x80086601;
 const setFlagsRequest = 0x40086602;
 /** Files without flags or attributes: the filesystem does not have them, or the kind of file has none. */
 const nothing: readonly string[] = ['ENOTSUP', 'EOPNOTSUPP', 'ENOSYS', 'ENOTTY', 'EINVAL'];
+
+const noNames: readonly ByteString[] = [];
 
 let loaded: { readonly libc: Libc | undefined } | undefined;
 
@@ -74,6 +83,7 @@ function load(): Libc | undefined {
 }
 
 class Calls implements Libc {
+  readonly stat: Libc['stat'];
   readonly #errno: () => number;
   readonly #list = Buffer.alloc(listMax);
   readonly #value = Buffer.alloc(valueMax);
@@ -98,12 +108,13 @@ class Calls implements Libc {
       futimens: c.func('int futimens(int fd, void *times)'),
       ioctl: c.func('int ioctl(int fd, unsigned long request, void *argument)'),
     };
+    this.stat = statCall(c);
   }
 
-  xattrNames(file: FileOrFd): ByteString[] {
+  xattrNames(file: FileOrFd): readonly ByteString[] {
     const call = typeof file === 'number' ? 'flistxattr' : 'llistxattr';
     const length = this.#call[call]!(argument(file), this.#list, listMax);
-    if (length === 0) return [];
+    if (length === 0) return noNames;
     if (length < 0) {
       if (nothing.includes(this.#code())) return [];
       throw this.#error(call);
@@ -178,6 +189,17 @@ class Calls implements Libc {
 }
 
 const billion = 1_000_000_000n;
+
+/** Younger than the others: an older C library does not have it. */
+function statCall(c: ReturnType<Koffi['load']>): Libc['stat'] {
+  try {
+    const call = c.func('int statx(int dir, void *path, int flags, unsigned int mask, void *out)');
+    const empty = Buffer.alloc(1);
+    return (fd, into) => call(fd, empty, atEmptyPath, statBasic, into) === 0;
+  } catch {
+    return undefined;
+  }
+}
 
 function argument(file: FileOrFd): number | Uint8Array {
   if (typeof file === 'number') return file;

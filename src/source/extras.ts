@@ -4,7 +4,7 @@
  * unchanged still has the old ones.
  */
 import { closeSync, constants, openSync } from 'node:fs';
-import { flagLetters } from '../platform/flags.ts';
+import { flagLetters, keptFlags } from '../platform/flags.ts';
 import type { FileOrFd, Libc, Xattr } from '../platform/libc.ts';
 
 /** See the file's comment. */
@@ -20,6 +20,11 @@ export interface Extras {
 /** Names and values of one entry together (SPEC, "Entries"). */
 const xattrBytesMax: number = 512 * 1024;
 
+const noXattrs: { readonly xattrs: Xattr[]; readonly incomplete: boolean } = {
+  xattrs: [],
+  incomplete: false,
+};
+
 /** Nothing, completely. */
 export const noExtras: Extras = { xattrs: [], flags: '', incomplete: false };
 
@@ -29,7 +34,8 @@ export const noExtras: Extras = { xattrs: [], flags: '', incomplete: false };
  */
 export function readExtras(libc: Libc, file: FileOrFd, flagsFd?: number): Extras {
   const { xattrs, incomplete } = readXattrs(libc, file);
-  return { xattrs, flags: flagsFd === undefined ? '' : readFlags(libc, flagsFd), incomplete };
+  const flags = flagsFd === undefined ? '' : readFlags(libc, flagsFd);
+  return xattrs.length === 0 && flags === '' && !incomplete ? noExtras : { xattrs, flags, incomplete };
 }
 
 /** Extras of a file or folder by its path, which is opened for its flags where that is allowed. */
@@ -52,12 +58,13 @@ function readXattrs(libc: Libc, file: FileOrFd): { xattrs: Xattr[]; incomplete: 
   const xattrs: Xattr[] = [];
   let incomplete = false;
   let bytes = 0;
-  let names: string[];
+  let names: readonly string[];
   try {
     names = libc.xattrNames(file);
   } catch (error) {
     return { xattrs, incomplete: !gone(error) };
   }
+  if (names.length === 0) return noXattrs;
   for (const name of names) {
     try {
       const value = libc.xattr(file, name);
@@ -78,7 +85,8 @@ function gone(error: unknown): boolean {
 
 function readFlags(libc: Libc, fd: number): string {
   try {
-    return flagLetters(libc.flags(fd) ?? 0);
+    const flags = libc.flags(fd) ?? 0;
+    return (flags & keptFlags) === 0 ? '' : flagLetters(flags);
   } catch {
     return '';
   }

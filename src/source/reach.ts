@@ -11,9 +11,14 @@ const pathBytesMax = 4000;
 const openPath: number = process.platform === 'linux' ? 0o10000000 : 0;
 const folderFlags: number = constants.O_RDONLY | constants.O_DIRECTORY | openPath;
 
+/** Whether the kernel takes a path as it is. */
+export function isShort(path: ByteString): boolean {
+  return path.length <= pathBytesMax;
+}
+
 /** Calls `use` with something that file functions take for `path`; it is good until `use` returns. */
 export function reach<T>(path: ByteString, use: (path: string | Buffer) => T): T {
-  if (path.length <= pathBytesMax) return use(toFsPath(path));
+  if (isShort(path)) return use(toFsPath(path));
   let rest = path;
   let fd = -1;
   try {

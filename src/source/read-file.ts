@@ -3,10 +3,10 @@
  * has seen a regular file with lstat, the open refuses links and does not block, and fstat looks once more.
  */
 import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
-import { type ByteString, byteStringToText } from '../base/bytes.ts';
+import { type ByteString, byteStringToText, toFsPath } from '../base/bytes.ts';
 import { BackpackError } from '../base/errors.ts';
 import { isTooManyFiles, tooManyFiles } from '../base/open-files.ts';
-import { reach } from './reach.ts';
+import { isShort, reach } from './reach.ts';
 
 /** What identifies the state of a file: when any part differs, the file has changed. */
 export interface FileStamp {
@@ -35,6 +35,16 @@ export function openSource(path: ByteString): number {
     });
   } catch (error) {
     throw sourceError(error, path);
+  }
+}
+
+/** {@link openSource} without a word of why not: -1 when it cannot be opened at once. */
+export function openQuietly(path: ByteString): number {
+  if (!isShort(path)) return -1;
+  try {
+    return openSync(toFsPath(path), flags | noAtime);
+  } catch {
+    return -1;
   }
 }
 
