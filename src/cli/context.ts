@@ -21,6 +21,8 @@ export interface Context {
   readonly signal: AbortSignal;
   /** What the extensions of the config file added. */
   extensions?: Extensions;
+  /** A command with hooks calls it when it has understood its options, before it does anything: runs hooks `before`. */
+  begun?: () => Promise<void>;
   /** Listens to events of the command; true keeps one from being written now. */
   onEvent?: (event: ProgramEvent) => boolean;
   /** Asks whoever sits at the terminal; missing where nobody does. */

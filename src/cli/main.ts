@@ -89,8 +89,10 @@ try {
     }
   } else {
     const known = toBackpackError(error);
+    // People read first what went wrong, and then what hooks made of it; of --json, the error is the last line.
+    const early = json.json === true ? undefined : writeError(context, json, known);
     await session?.fail(known, typeof process.exitCode === 'number' ? process.exitCode : undefined);
-    const code = writeError(context, json, known);
+    const code = early ?? writeError(context, json, known);
     process.exitCode ??= code;
   }
 }

@@ -1,6 +1,7 @@
 /**
  * What happens around every command: extensions of the config file are loaded before it, and its hooks run before,
- * after, on failure and finally. Commands know nothing of it; they speak through a context that listens.
+ * after, on failure and finally. Commands speak through a context that listens, and say when they have understood their
+ * options: one that was typed wrong runs no hooks.
  */
 import { statSync } from 'node:fs';
 import { BackpackError, toBackpackError } from '../base/errors.ts';
@@ -32,6 +33,9 @@ type Options = CommonOptions & { readonly set?: string; readonly dryRun?: boolea
 /** See the file's comment. */
 export class Session {
   readonly #context: Context;
+  /** A command with hooks, which may still be refused for how it was typed. */
+  #prepared: HookedOperation | undefined;
+  /** One whose hooks run. */
   #operation: HookedOperation | undefined;
   #hooks = new HookSet();
   #voice: Voice;
@@ -41,11 +45,12 @@ export class Session {
   /** @param context what commands are given; from now on it listens, and knows what extensions add */
   constructor(context: Context) {
     context.onEvent = (event) => this.#onEvent(event);
+    context.begun = () => this.#begun();
     this.#context = context;
     this.#voice = new Voice(context, {});
   }
 
-  /** Before a command: loads what the config file names, and runs the hooks `before`. */
+  /** Before a command: loads what the config file names, and gathers its hooks. */
   async begin(command: ParsedCommand): Promise<void> {
     const options = command.opts() as Options;
     const name = command.name();
@@ -66,13 +71,17 @@ export class Session {
     if (operation === undefined || !top || nested || options.dryRun === true) return;
     addCommandHooks(extensions.hooks, config.hooks, this.#context.env);
     addCommandHooks(extensions.hooks, set?.hooks, this.#context.env);
-    this.#operation = operation;
+    this.#prepared = operation;
     const repository = set?.repository === undefined ? settings : readSettings(this.#context, options, set);
     this.#call = {
       repository: repository.location.value,
       startedMs: Date.now(),
       ...(options.set === undefined ? {} : { set: options.set }),
     };
+  }
+
+  async #begun(): Promise<void> {
+    this.#operation = this.#prepared;
     await this.#run('before', {}, this.#context.signal);
   }
 

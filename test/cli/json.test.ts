@@ -156,7 +156,9 @@ describe('lines of --json', () => {
     const lines = stdout
       .trim()
       .split('\n')
-      .map((line) => JSON.parse(line) as Line);
+      .map((line) => JSON.parse(line) as Line)
+      // On a busy machine there is time for one.
+      .filter(({ type }) => type !== 'status');
     expect(lines.map((line) => validate(line))).toEqual([true, true]);
     expect(lines[0]).toMatchObject({ type: 'source-error', code: 'EACCES', path: 'closed/a' });
     seen.push(...lines);

@@ -56,6 +56,8 @@ export async function backup(
   const filter = filterOptions(options, set, context.cwd);
   const cwd = utf8ToByteString(context.cwd);
   const stream = streamFile(context, paths, options, set);
+  if (stream === undefined && !namesPaths(paths, options) && set?.paths === undefined) throw nothingGiven();
+  await context.begun?.();
   const { roots, inside } =
     stream === undefined
       ? gatherRoots(givenPaths(paths, options, set, context.cwd), cwd)

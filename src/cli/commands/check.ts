@@ -24,6 +24,7 @@ export async function check(context: Context, options: CheckCommandOptions): Pro
   const readData = options.readData === undefined ? {} : { readData: parseReadData(options.readData) };
   const settings = readSettings(context, options);
   const threads = options.threads === undefined ? settings.threads?.value : parseThreads(options.threads);
+  await context.begun?.();
   const { repository, key } = await openFrom({ ...settings, spec: withoutCache(settings.spec) });
   await checkHead(repository, new HeadStore(settings.folders.state));
   const progress = new Progress(voice, { done: 'checked', sent: 'read', items: 'objects' });

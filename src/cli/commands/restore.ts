@@ -53,6 +53,7 @@ export async function restore(
   const target = targetOf(context, wanted, options);
   const dryRun = options.dryRun === true;
   const wishes = wishesOf(options);
+  await context.begun?.();
   const { repository } = await openFrom(settings);
   await checkHead(repository, new HeadStore(settings.folders.state));
   const progress = new Progress(voice, { done: 'wrote', sent: 'verified', items: 'files' });
