@@ -8,6 +8,7 @@ import type { PackPiece } from '../container/pack-finder.ts';
 import { type Extent, hole, zeros } from '../format/extents.ts';
 import { reject } from '../format/reject.ts';
 import type { Kernel } from '../kernel/kernel.ts';
+import { pageBytes } from '../target/large-file.ts';
 import type { DecodedRecord, RecordSource } from './record-source.ts';
 
 /** Files up to this size are put together in memory; larger ones are restored in parts of about this size. */
@@ -26,12 +27,12 @@ export class FileContent {
   readonly #at: number;
 
   /** Bytes that this reserves from the kernel. */
-  static readonly bytes: number = fileBytes + 4 * slackBytes;
+  static readonly bytes: number = fileBytes + 2 * pageBytes + 4 * slackBytes;
 
   constructor(kernel: Kernel, source: RecordSource) {
     this.#kernel = kernel;
     this.#source = source;
-    this.#at = kernel.reserve(fileBytes + slackBytes);
+    this.#at = kernel.reserve(fileBytes + pageBytes + slackBytes, pageBytes);
   }
 
   /** Address of the content when it is a part of a record that is in memory; undefined: ask {@link fetch}. */
@@ -60,17 +61,21 @@ export class FileContent {
     return this.#at;
   }
 
-  /** Where {@link gather} puts its bytes. */
+  /** Where {@link gather} puts its bytes; a page begins here. */
   get address(): number {
     return this.#at;
   }
 
-  /** Puts extents of at most one part together. @returns their length */
-  async gather(extents: readonly Extent[], writer: string): Promise<number> {
+  /**
+   * Puts extents of at most one part together.
+   * @param shift how far behind {@link address}, less than a page
+   * @returns their length
+   */
+  async gather(extents: readonly Extent[], writer: string, shift = 0): Promise<number> {
     let filled = 0;
     for (const extent of extents) {
       if (filled + extent.length > fileBytes) throw reject('E_EXTENT', 'an extent is longer than its file');
-      const into = this.#at + filled;
+      const into = this.#at + shift + filled;
       if (extent.pack === hole || extent.pack === zeros) {
         this.#kernel.bytes.fill(0, into, into + extent.length);
       } else {

@@ -2,7 +2,7 @@
  * One worker of a restore: reads records, checks every tag and the file's XXH64, and only then gives a file its
  * name. A small file is verified in memory before it is created; a large one has another name until it is verified.
  */
-import { closeSync, constants, ftruncateSync, openSync } from 'node:fs';
+import { closeSync, ftruncateSync } from 'node:fs';
 import { type ByteString, byteStringToText } from '../base/bytes.ts';
 import { BackpackError, isBackpackError, toBackpackError } from '../base/errors.ts';
 import { KiB, MiB } from '../base/limits.ts';
@@ -16,6 +16,7 @@ import type { Storage } from '../storage/storage.ts';
 import { fromSystemError } from '../storage/storage-errors.ts';
 import { isThere, partialName, replace, statAt } from '../target/existing.ts';
 import { Jail } from '../target/jail.ts';
+import { LargeFile, pageBytes } from '../target/large-file.ts';
 import { isNameError, legalPath } from '../target/legal-name.ts';
 import { setMetadata } from '../target/metadata.ts';
 import { createFile, removeFile, type Stretch, writeAll, writeSparse } from '../target/write-file.ts';
@@ -42,7 +43,6 @@ export interface RestoreWorkerOptions {
   readonly rules: RestoreRules;
 }
 
-const { O_WRONLY, O_NOFOLLOW } = constants;
 /** Zeros that are hashed at a time: about a tenth of a second. */
 const zerosPiece: number = 512 * MiB;
 /** With `--sparse`, zeros become holes in pieces of this size. */
@@ -121,14 +121,14 @@ export class RestoreWorker {
   /** Restores parts of one large file until none is left. */
   async large(task: RestoreLarge): Promise<LargeResult> {
     const chain = new RangeChain(task.chain);
-    let fd = -1;
+    let out: LargeFile | undefined;
     try {
       const starts = startsOf(task.parts);
       for (let part = chain.take(), next = 0; part < task.parts.length; part = next) {
-        if (fd < 0) fd = openSync(this.#jail.at(task.partial), O_WRONLY | O_NOFOLLOW);
+        out ??= new LargeFile(this.#jail, task.partial);
         // Taken early: it is read while this one is hashed and written.
         next = chain.take();
-        const x = await this.#part(task, chain, fd, part, next, starts[part]!);
+        const x = await this.#part(task, chain, out, part, next, starts[part]!);
         if (x === 'failed') return {};
         if (x !== undefined) return { x };
       }
@@ -137,7 +137,7 @@ export class RestoreWorker {
       chain.fail();
       return { error: errorOf(error, task.file.path) };
     } finally {
-      if (fd >= 0) closeSync(fd);
+      out?.close();
     }
   }
 
@@ -268,7 +268,7 @@ export class RestoreWorker {
   async #part(
     task: RestoreLarge,
     chain: RangeChain,
-    fd: number,
+    out: LargeFile,
     part: number,
     next: number,
     start: number,
@@ -277,8 +277,10 @@ export class RestoreWorker {
     const extents = task.parts[part]!;
     const [first] = extents;
     const empty = extents.length === 1 && (first!.pack === hole || first!.pack === zeros);
-    const { address } = this.#content;
-    const length = empty ? first!.length : await this.#content.gather(extents, task.writer);
+    // In memory it begins as far behind a page boundary as in the file: then whole pages can be written as they are.
+    const shift = start % pageBytes;
+    const address = this.#content.address + shift;
+    const length = empty ? first!.length : await this.#content.gather(extents, task.writer, shift);
     await this.#content.ahead(task.parts[next] ?? [], task.writer);
     if (!(await chain.turn(part))) return 'failed';
     const bytes = kernel.hashStateBytes;
@@ -292,11 +294,11 @@ export class RestoreWorker {
     chain.pass(part, 0);
     if (empty) {
       const isWritten = first!.pack === zeros && !this.#rules.sparse;
-      return isWritten && !(await this.#writeZeros(chain, fd, start, length)) ? 'failed' : x;
+      return isWritten && !(await this.#writeZeros(chain, out.fd, start, length)) ? 'failed' : x;
     }
     const content = kernel.bytes.subarray(address, address + length);
-    if (this.#rules.sparse) writeSparse(fd, content, start, this.#stretches(extents, address));
-    else writeAll(fd, content, start);
+    if (this.#rules.sparse) writeSparse(out.fd, content, start, this.#stretches(extents, address));
+    else out.write(content, start);
     return x;
   }
 
