@@ -5,6 +5,7 @@
  */
 import type { ByteString } from '../base/bytes.ts';
 import { KiB, MiB, packsPerPageMax } from '../base/limits.ts';
+import { TextBuffer } from '../base/text-buffer.ts';
 import { type Extent, formatExtent, hole, zeros } from './extents.ts';
 import { type NameJson, nameFromJson, nameToJson } from './name-json.ts';
 import type { PageRef } from './snapshot.ts';
@@ -59,6 +60,8 @@ const extentText = 64 * KiB;
 /** A new entry of one line up to this length becomes bytes at once. */
 const plainLineMax = 256 * KiB;
 
+const noPages: readonly BuiltPage[] = [];
+
 /** Collects entries and gives a page whenever one is complete. */
 export class PageBuilder {
   readonly #hash: (path: ByteString) => number;
@@ -66,7 +69,8 @@ export class PageBuilder {
    * Lines of new entries, numbered with {@link #packs}: as bytes, because text of hundreds of thousands of entries
    * that wait for the end of their page is what the garbage collector would be busy with.
    */
-  readonly #text: Buffer = Buffer.allocUnsafeSlow(pageBytes + plainLineMax);
+  readonly #text = new TextBuffer(pageBytes + plainLineMax);
+  /** How much of it is of entries that were appended: what was only measured may be behind. */
   #textBytes = 0;
   #items: Item[] = [];
   #bytes = 0;
@@ -81,30 +85,32 @@ export class PageBuilder {
   }
 
   /** Adds an entry. @returns the pages that this completes */
-  add(entry: NewEntry | KeptEntry): BuiltPage[] {
-    const done: BuiltPage[] = [];
+  add(entry: NewEntry | KeptEntry): readonly BuiltPage[] {
+    let before = noPages;
     let item = this.#measure(entry);
     if (
       this.#items.length > 0 &&
       (this.#bytes + item.bytes > pageBytes || this.#packs.size > packsPerPageMax)
     ) {
-      done.push(...this.flush());
+      before = this.flush();
       item = this.#measure(entry);
     }
     this.#append(item);
     // The length is that of the final text, so that the next run, which sees that text, cuts at the same places.
-    if (this.#bytes >= cutBytes && (this.#hash(entry.path) & cutMask) === 0) done.push(...this.flush());
-    return done;
+    if (this.#bytes < cutBytes || (this.#hash(entry.path) & cutMask) !== 0) return before;
+    return [...before, ...this.flush()];
   }
 
   /** Completes the last page, and the pages of an entry too large for one. */
   flush(): BuiltPage[] {
     const items = this.#items;
     const packs = [...this.#packs.keys()].slice(0, this.#packsUsed);
-    const text = this.#text.subarray(0, this.#textBytes);
+    this.#text.cut(this.#textBytes);
+    const text = this.#text.view;
+    this.#textBytes = 0;
     this.#items = [];
     this.#bytes = 0;
-    this.#textBytes = 0;
+    this.#text.clear();
     this.#packs = new Map();
     this.#packsUsed = 0;
     this.#keptPage = undefined;
@@ -127,19 +133,54 @@ export class PageBuilder {
       this.#keptPage = entry.page;
       return { kind: 'entry', entry, bytes: Buffer.byteLength(entry.text), lines: entry.lines };
     }
+    this.#text.cut(this.#textBytes);
+    if (entry.extents.length === 1 && entry.prefix.length < plainLineMax / 4) {
+      this.#addPlain(entry, entry.extents[0]!);
+      const bytes = this.#text.length - this.#textBytes;
+      return { kind: 'lines', bytes, lines: 1, first: entry.path, last: entry.path };
+    }
     const texts = newLines(entry).map((line) => line.render((pack) => indexOf(this.#packs, pack)));
     const [line = ''] = texts;
     const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
     if (texts.length > 1 || bytes > plainLineMax) return { kind: 'entry', entry, bytes, lines: texts.length };
-    this.#text.write(line, this.#textBytes, 'utf8');
+    this.#text.addUtf8(line);
     return { kind: 'lines', bytes, lines: 1, first: entry.path, last: entry.path };
+  }
+
+  /** The line of an entry with one extent, as nearly all are, without a string for it. */
+  #addPlain({ prefix, x }: NewEntry, { pack, record, count, length, offset }: Extent): void {
+    const text = this.#text;
+    const k = indexOf(this.#packs, pack);
+    text.addUtf8(prefix);
+    if (x !== undefined) {
+      text.add(',"x":"');
+      text.add(x);
+      text.add('"');
+    }
+    if (k < 0) {
+      text.add(`,"e":[${formatExtent(k, { record, count, length, offset })}]}\n`);
+      return;
+    }
+    text.add(',"e":[[');
+    text.addNumber(k);
+    text.add(',');
+    text.addNumber(record);
+    text.add(',');
+    text.addNumber(count);
+    text.add(',');
+    text.addNumber(length);
+    if (offset > 0) {
+      text.add(',');
+      text.addNumber(offset);
+    }
+    text.add(']]}\n');
   }
 
   #append(item: Item): void {
     const before = this.#items[this.#items.length - 1];
     this.#packsUsed = this.#packs.size;
     this.#bytes += item.bytes;
-    if (item.kind === 'lines') this.#textBytes += item.bytes;
+    this.#textBytes += item.kind === 'lines' ? item.bytes : 0;
     if (item.kind === 'lines' && before?.kind === 'lines') {
       before.bytes += item.bytes;
       before.lines += 1;

@@ -45,6 +45,8 @@ type Run = Pick<BackupRun, 'counts' | 'run' | 'withoutExtras'>;
 const attemptsMax = 3;
 const checkpointMs: number = 30 * 60 * 1000;
 const packsMax = 1 << 22;
+/** A worker that reads small files makes little garbage: in a larger nursery, ciphertext would wait for long. */
+const nurseryMb = 3;
 
 /**
  * Makes a snapshot.
@@ -456,6 +458,7 @@ class Attempt {
             new URL('../pipeline/backup-thread.js', import.meta.url),
             options,
             options.storage.environment,
+            nurseryMb,
           )
         : inlinePort(new BackupWorker({ ...options, writeLimit: undefined }, repository.storage)),
     );

@@ -5,11 +5,10 @@
 import { lstatSync } from 'node:fs';
 import type { ByteString } from '../base/bytes.ts';
 import { BackpackError } from '../base/errors.ts';
-import { KiB, MiB } from '../base/limits.ts';
+import { MiB } from '../base/limits.ts';
 import { type BuiltPage, type KeptEntry, type NewEntry, PageBuilder } from '../format/page-builder.ts';
 import { type Libc, libc } from '../platform/libc.ts';
 import { Owners } from '../platform/owners.ts';
-import { StampList } from '../source/file-state.ts';
 import type { Filter } from '../source/filter.ts';
 import { piecesOf } from '../source/holes.ts';
 import { reach } from '../source/reach.ts';
@@ -24,17 +23,18 @@ import {
 import { type SourceItem, type SourceProblem, type SourceRoot, walk } from '../source/walk.ts';
 import { EntryLines, typeOf, warningsText, withStamp } from './entry-line.ts';
 import { EntryMaker } from './entry-maker.ts';
-import { extentsOf, joinExtents } from './extent-list.ts';
-import { findInParents } from './find-parent.ts';
+import { extentsOf } from './extent-list.ts';
+import { FileBatch, type FileCounter, type Slot, type Waiting } from './file-batch.ts';
+import { findInParents, findNow, type InParents } from './find-parent.ts';
 import {
   type FileResult,
   type FilesResult,
-  type FilesTask,
   type FileTask,
   noHash,
   type RangesResult,
   type RangesTask,
 } from './jobs.ts';
+import { joinRanges } from './join-ranges.ts';
 import { contentOf, sameEntry } from './kept-entry.ts';
 import type { PackList } from './pack-list.ts';
 import type { ParentCursor } from './parent-cursor.ts';
@@ -82,34 +82,14 @@ export interface BackupCounts {
   others: number;
 }
 
-/** An entry on its way to the pages; results arrive out of order. */
-interface Slot {
-  /** undefined: not there yet; null: leaves no entry. */
-  entry: NewEntry | KeptEntry | null | undefined;
-}
-
-/** A file that is with a worker. Thousands are at once: it holds no more than its result needs. */
-interface Waiting {
-  readonly slot: Slot;
-  readonly path: ByteString;
-  readonly real: ByteString;
-  readonly size: number;
+/** What lstat says of an entry, and what is expected of its line when nothing has changed. */
+interface EntryLine {
+  readonly item: SourceItem;
+  readonly type: string;
+  readonly head: string;
   readonly prefix: string;
-  /** Its entry in a parent, when lstat shows no change. */
-  readonly kept: KeptEntry | NewEntry | undefined;
-  readonly counter: FileCounter;
-  /** Whether the parent would have been believed. */
-  readonly trusted: boolean;
 }
 
-interface Batch {
-  readonly files: Waiting[];
-  readonly stamps: StampList;
-  bytes: number;
-}
-
-const batchFiles = 256;
-const batchBytes: number = 4 * MiB;
 const slotsMax = 2048;
 const callsPerWorker = 2;
 const yieldEvery = 256;
@@ -117,9 +97,6 @@ const yieldEvery = 256;
 const readsMax = 3;
 /** A larger file that changes is read once: what is written all the time will not stand still for the second time. */
 const readAgainMax: number = 1024 * MiB;
-
-/** Where a file that is read is counted. */
-type FileCounter = 'newFiles' | 'changedFiles' | 'unchangedFiles' | 'rereadFiles';
 
 /** Runs once. */
 export class BackupRun {
@@ -141,7 +118,7 @@ export class BackupRun {
   readonly #slots: Slot[] = [];
   readonly #calls: number[];
   #head = 0;
-  #batch: Batch = newBatch();
+  #batch = new FileBatch();
   #started = false;
   #failure: unknown;
   #wake: (() => void) | undefined;
@@ -169,7 +146,10 @@ export class BackupRun {
     let seen = 0;
     for (const item of walk(this.#o.roots, this.#o.filter)) {
       if ('code' in item) this.#o.onProblem(item);
-      else await this.#item(item);
+      else {
+        const more = this.#item(item);
+        if (more !== undefined) await more;
+      }
       seen += 1;
       if (seen % yieldEvery === 0) await this.#breathe();
       if (this.#failure !== undefined) throw this.#failure;
@@ -201,7 +181,8 @@ export class BackupRun {
     }
   }
 
-  async #item(item: SourceItem): Promise<void> {
+  /** @returns what is still to be done, unless all of it could be done at once: a promise for each entry is dear */
+  #item(item: SourceItem): Promise<void> | undefined {
     const type = typeOf(item);
     if (type === '?') {
       this.#o.onProblem({
@@ -210,35 +191,70 @@ export class BackupRun {
         code: 'ETYPE',
         message: 'unknown type of file',
       });
-      return;
+      return undefined;
     }
     const head = this.#lines.head(item, type);
     const prefix = head + this.#lines.rest(item, type);
     // Makes one flat string of the tree of pieces: thousands of lines wait at a time, and trees are a burden to the
     // garbage collector.
     Number(prefix);
-    const { parent, known } = await findInParents(this.#o.parents, item.stored, prefix, head);
-    const size = Number(item.stat.size);
-    this.#count(type, size);
-    // What changed within the resolution of the clock looks the same: it is looked at again.
+    const line: EntryLine = { item, type, head, prefix };
+    const found = findNow(this.#o.parents, prefix);
+    if (found === undefined) return this.#search(line);
+    if (found.parent === undefined) return this.#read(line, undefined, 'newFiles', false);
+    const trusted = this.#isTrusted(line, found.parent);
+    const entry = trusted ? this.#maker.unchangedNow(found.parent, item, type) : undefined;
+    if (entry === undefined) return this.#found(line, found);
+    this.#count(type, Number(item.stat.size));
+    this.#unchanged(line, entry);
+    return undefined;
+  }
+
+  async #search(line: EntryLine): Promise<void> {
+    const { item, prefix, head } = line;
+    await this.#found(line, await findInParents(this.#o.parents, item.stored, prefix, head));
+  }
+
+  async #found(line: EntryLine, { parent, known }: InParents): Promise<void> {
+    const { item, type, prefix, head } = line;
     const trusted = parent !== undefined && item.stat.ctimeNs < parent.trustBeforeNs;
-    if (trusted && !(type === 'f' && this.#o.readAll === true)) {
-      if (type === 'f') {
-        this.counts.unchangedFiles += 1;
-        this.counts.unchangedBytes += size;
-      }
-      this.#slots.push({ entry: await this.#maker.unchanged(parent, item, type, prefix, head) });
+    if (parent !== undefined && this.#isTrusted(line, parent)) {
+      this.#count(type, Number(item.stat.size));
+      this.#unchanged(line, await this.#maker.unchanged(parent, item, type, prefix, head));
       return;
     }
     const kept = parent === undefined ? undefined : await parent.take(item.stored, head);
+    const same = item.stat.size === 0n ? 'unchangedFiles' : 'rereadFiles';
+    await this.#read(line, kept, parent !== undefined ? same : known ? 'changedFiles' : 'newFiles', trusted);
+  }
+
+  /** What changed within the resolution of the clock looks the same: it is looked at again. */
+  #isTrusted({ item, type }: EntryLine, parent: ParentCursor): boolean {
+    return item.stat.ctimeNs < parent.trustBeforeNs && !(type === 'f' && this.#o.readAll === true);
+  }
+
+  #unchanged({ item, type }: EntryLine, entry: KeptEntry | NewEntry): void {
+    if (type === 'f') {
+      this.counts.unchangedFiles += 1;
+      this.counts.unchangedBytes += Number(item.stat.size);
+    }
+    this.#slots.push({ entry });
+  }
+
+  /** An entry that is new, changed or not trusted. @param trusted whether the parent would have been believed */
+  #read(
+    { item, type, prefix }: EntryLine,
+    kept: KeptEntry | NewEntry | undefined,
+    counter: FileCounter,
+    trusted: boolean,
+  ): Promise<void> | undefined {
+    this.#count(type, Number(item.stat.size));
     if (type !== 'f') {
       this.#slots.push({ entry: this.#maker.withoutContent(item, type, prefix, kept) });
-      return;
+      return undefined;
     }
-    const same = size === 0 ? 'unchangedFiles' : 'rereadFiles';
-    const counter = parent !== undefined ? same : known ? 'changedFiles' : 'newFiles';
     this.counts[counter] += 1;
-    await this.#file(item, { prefix, kept, counter, trusted });
+    return this.#file(item, { prefix, kept, counter, trusted });
   }
 
   #count(type: string, size: number): void {
@@ -250,29 +266,30 @@ export class BackupRun {
     this.counts.bytes += size;
   }
 
-  async #file(
+  #file(
     item: SourceItem,
-    parts: Pick<Waiting, 'prefix' | 'kept' | 'counter' | 'trusted'>,
-  ): Promise<void> {
+    { prefix, kept, counter, trusted }: Pick<Waiting, 'prefix' | 'kept' | 'counter' | 'trusted'>,
+  ): Promise<void> | undefined {
     const size = Number(item.stat.size);
     const slot: Slot = { entry: undefined };
     this.#slots.push(slot);
-    const file: Waiting = { slot, path: item.stored, real: item.real, size, ...parts };
     if (size === 0) {
-      slot.entry = this.#maker.withoutContent(item, 'f', file.prefix, file.kept);
-      return;
+      slot.entry = this.#maker.withoutContent(item, 'f', prefix, kept);
+      return undefined;
     }
+    const { stored: path, real } = item;
+    const file: Waiting = { slot, path, real, size, prefix, kept, counter, trusted };
+    if (!this.#started || size > rangeBytes) return this.#fileLater(file, item);
+    return this.#batch.add(file, item) ? this.#flush() : undefined;
+  }
+
+  async #fileLater(file: Waiting, item: SourceItem): Promise<void> {
     if (!this.#started) {
       this.#started = true;
       await this.#o.beforeFirstFile();
     }
-    if (size > rangeBytes) return this.#large(file, stampOfStat(item.stat));
-    const { mtimeNs, ctimeNs, ino } = item.stat;
-    const batch = this.#batch;
-    batch.stamps.set(batch.files.length, item.stat.size, mtimeNs, ctimeNs, ino);
-    batch.files.push(file);
-    batch.bytes += size + 4 * KiB;
-    if (batch.files.length >= batchFiles || batch.bytes >= batchBytes) await this.#flush();
+    if (file.size > rangeBytes) await this.#large(file, stampOfStat(item.stat));
+    else if (this.#batch.add(file, item)) await this.#flush();
   }
 
   /** A file that could not be read is none of the snapshot's files. */
@@ -323,10 +340,18 @@ export class BackupRun {
   #finishBatch(files: readonly Waiting[], result: FilesResult): void {
     const odd = new Map(result.odd);
     let at = 0;
-    for (const [i, file] of files.entries()) {
+    for (let i = 0; i < files.length; i += 1) {
+      const file = files[i]!;
       const x = result.x.slice(16 * i, 16 * i + 16);
       const next = at + result.counts[i]!;
-      this.#finish(file, { x: x === noHash ? '' : x, ...odd.get(i) }, result.extents.subarray(at, next));
+      const rest = odd.get(i);
+      if (rest === undefined && file.kept === undefined) {
+        if (this.#libc === undefined) this.#maker.withoutExtras += 1;
+        const extents = extentsOf(result.extents, this.#o.packs, at, next);
+        file.slot.entry = { path: file.path, prefix: file.prefix, x: x === noHash ? undefined : x, extents };
+      } else {
+        this.#finish(file, { x: x === noHash ? '' : x, ...rest }, result.extents.subarray(at, next));
+      }
       at = next;
     }
   }
@@ -336,15 +361,10 @@ export class BackupRun {
     const batch = this.#batch;
     const { files } = batch;
     if (files.length === 0) return;
-    this.#batch = newBatch();
+    this.#batch = new FileBatch();
     while (Math.min(...this.#calls) >= callsPerWorker) await this.#settle();
     const index = this.#calls.indexOf(Math.min(...this.#calls));
-    const task: FilesTask = {
-      paths: files.map((file) => file.real).join('\0'),
-      stored: files.map((file) => file.path).join('\0'),
-      stamps: batch.stamps.stamps,
-    };
-    this.#call<FilesResult>(index, 'files', task, (result) => this.#finishBatch(files, result));
+    this.#call<FilesResult>(index, 'files', batch.task(), (result) => this.#finishBatch(files, result));
   }
 
   /** All workers read one large file together. */
@@ -443,28 +463,4 @@ export class BackupRun {
       this.#head = 0;
     }
   }
-}
-
-function newBatch(): Batch {
-  return { files: [], stamps: new StampList(new BigInt64Array(4 * batchFiles)), bytes: 0 };
-}
-
-function joinRanges(results: readonly RangesResult[], file: FileTask): FileResult {
-  const failed = results.find((result) => result.error !== undefined)?.error;
-  if (failed !== undefined) {
-    if (failed.kind !== 'source') throw BackpackError.fromJSON(failed);
-    return { x: '', extents: [], error: failed };
-  }
-  const ranges = results.flatMap((result) => [...result.ranges]).sort((a, b) => a[0] - b[0]);
-  const end = results.find((result) => result.end !== undefined)?.end;
-  const extents: number[] = [];
-  for (const [, list] of ranges) joinExtents(extents, list);
-  if (end === undefined) throw new RangeError(`no worker saw the end of a file of ${file.stamp.size} bytes`);
-  const states = results.flatMap(({ before }) => (before === undefined ? [] : [before]));
-  // Each worker opens the file for itself: when it changed in between, each range is of one state, but not the whole.
-  const mixed = states.some((state) => !sameStamp(state, states[0]!));
-  const known = end.warnings ?? [];
-  return mixed && !known.includes('torn')
-    ? { ...end, warnings: ['torn', ...known], extents }
-    : { ...end, extents };
 }

@@ -1,7 +1,8 @@
 /** What became of a batch of files, gathered field by field (see {@link FilesResult}). */
+
+import { TextBuffer } from '../base/text-buffer.ts';
 import type { ChunkPlace } from './catalog.ts';
 import { type FileResult, type FilesResult, noHash } from './jobs.ts';
-import { TextBuffer } from './text-buffer.ts';
 
 /** See the file's comment. Results come in the order of the batch. */
 export class BatchResults {

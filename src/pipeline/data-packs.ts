@@ -6,6 +6,7 @@
 import type { ByteString } from '../base/bytes.ts';
 import { MiB } from '../base/limits.ts';
 import { systemClock, systemRandom } from '../base/ports.ts';
+import { TextBuffer } from '../base/text-buffer.ts';
 import { gmac } from '../codec/aead.ts';
 import { slackBytes } from '../codec/record-codec.ts';
 import { ContainerWriter, tableTextMax, type WriterMemory } from '../container/container-writer.ts';
@@ -18,7 +19,6 @@ import type { Storage } from '../storage/storage.ts';
 import { type Catalog, type ChunkPlace, setIdentityBytes } from './catalog.ts';
 import type { PackResult, PacksResult } from './jobs.ts';
 import type { PackList } from './pack-list.ts';
-import { TextBuffer } from './text-buffer.ts';
 
 /** Length of a full group record. */
 export const groupBytes: number = MiB;

@@ -23,6 +23,15 @@ export class EntryMaker {
     this.#onWarning = onWarning;
   }
 
+  /**
+   * {@link unchanged} of what needs no closer look, as nearly all; undefined for the rest. The parent's line has been
+   * found to match the whole of what is expected.
+   */
+  unchangedNow(parent: ParentCursor, item: SourceItem, type: string): KeptEntry | undefined {
+    if (type === 'd' || !(parent.hasExtras || this.#libc === undefined)) return undefined;
+    return parent.takeNow(item.stored);
+  }
+
   /** The parent's entry; rewritten where something is new that is no change of the file. */
   async unchanged(
     parent: ParentCursor,

@@ -41,10 +41,15 @@ function add(
   }
 }
 
-/** The extents of a flat list, with the names of packs. */
-export function extentsOf(flat: ArrayLike<number>, packs: PackList): Extent[] {
+/** The extents of a flat list, or of a part of it, with the names of packs. */
+export function extentsOf(
+  flat: ArrayLike<number>,
+  packs: PackList,
+  from = 0,
+  to: number = flat.length,
+): Extent[] {
   const extents: Extent[] = [];
-  for (let i = 0; i < flat.length; i += 5) {
+  for (let i = from; i < to; i += 5) {
     const number = flat[i]!;
     const pack = number === -1 ? hole : number === -2 ? zeros : packs.get(number);
     const offset = Math.max(0, flat[i + 4]!);

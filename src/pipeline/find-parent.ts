@@ -10,6 +10,15 @@ export interface InParents {
   readonly known: boolean;
 }
 
+const inNone: InParents = { parent: undefined, known: false };
+
+/** {@link findInParents} where nothing has to be read for it: undefined when something may have to be. */
+export function findNow(parents: readonly ParentCursor[], prefix: string): InParents | undefined {
+  const [parent, ...more] = parents;
+  if (parent === undefined) return inNone;
+  return more.length === 0 && parent.matches(prefix) ? { parent, known: true } : undefined;
+}
+
 /**
  * Asks each parent in turn; a later one wins.
  * @param prefix what is expected of the entry's line when nothing has changed

@@ -92,6 +92,21 @@ export class ParentCursor {
   }
 
   /**
+   * Takes the entry at the cursor over, when it is one line that the next page cannot go on with.
+   * @returns undefined otherwise; then nothing has happened, and {@link take} will do it
+   */
+  takeNow(path: ByteString): KeptEntry | undefined {
+    const page = this.#page!;
+    const { text, at, ordinal } = page;
+    const end = text.indexOf('\n', at) + 1;
+    if (end === 0 || end >= text.length) return undefined;
+    if (isContinuation(text, end)) return undefined;
+    page.at = end;
+    page.ordinal = ordinal + 1;
+    return { path, text: text.slice(at, end), lines: 1, page: page.page, ordinal };
+  }
+
+  /**
    * Takes the entry at the cursor over. One whose continuation lines go on in the next page is taken apart, because
    * the pages name their packs differently.
    */

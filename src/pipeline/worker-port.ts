@@ -42,18 +42,20 @@ function invoke(worker: Callable, method: string, argument: unknown): Promise<un
 }
 
 /** Pieces of ciphertext die young: a small nursery keeps a worker's memory small and costs nothing measurable. */
-const maxYoungGenerationSizeMb = 8;
+const nurseryMb = 8;
 
 /**
  * Starts a worker thread.
  * @param script the module it runs, which calls serveThread
  * @param options given to the worker's factory; KeyObjects and SharedArrayBuffers are allowed
  * @param environment what of the environment the thread gets: what its storage needs
+ * @param maxYoungGenerationSizeMb how much garbage, and with it memory outside the heap, may wait to be collected
  */
 export function threadPort(
   script: URL,
   options: unknown,
   environment: Readonly<Record<string, string>> = {},
+  maxYoungGenerationSizeMb: number = nurseryMb,
 ): WorkerPort {
   // The environment may hold secrets that no worker needs.
   const worker = new Worker(script, {

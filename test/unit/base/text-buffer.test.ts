@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { TextBuffer } from '../../../src/pipeline/text-buffer.ts';
+import { TextBuffer } from '../../../src/base/text-buffer.ts';
 
 it('writes what the same strings would be, however often it has to grow', () => {
   const buffer = new TextBuffer(1);

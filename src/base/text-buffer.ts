@@ -93,6 +93,11 @@ export class TextBuffer {
     this.#length = 0;
   }
 
+  /** Forgets what is behind the first `length` bytes. */
+  cut(length: number): void {
+    this.#length = Math.min(this.#length, length);
+  }
+
   /** All of it, in memory of its own length. */
   take(): Uint8Array {
     return new Uint8Array(this.view);
