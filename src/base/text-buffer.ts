@@ -98,9 +98,11 @@ export class TextBuffer {
     this.#length = Math.min(this.#length, length);
   }
 
-  /** All of it, in memory of its own length. */
+  /** All of it, in shared memory of its own length: it can be posted to another thread without being copied. */
   take(): Uint8Array {
-    return new Uint8Array(this.view);
+    const bytes = new Uint8Array(new SharedArrayBuffer(this.#length));
+    bytes.set(this.view);
+    return bytes;
   }
 
   #room(more: number): void {

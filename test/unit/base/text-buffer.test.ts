@@ -22,6 +22,8 @@ it('writes what the same strings would be, however often it has to grow', () => 
   other.add('before');
   other.addAll(buffer, 5);
   expect(Buffer.from(other.take()).toString()).toBe(`before${text.slice(5)}`);
+  // A million files have 75 MB of such lines: they are not to be there twice when a thread hands them on.
+  expect(other.take().buffer).toBeInstanceOf(SharedArrayBuffer);
   buffer.clear();
   expect(buffer.view.length).toBe(0);
 });
