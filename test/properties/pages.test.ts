@@ -79,7 +79,9 @@ class Stored {
         for (let found = cursor.seek(entry.path); found === 'load'; found = cursor.seek(entry.path))
           await cursor.load();
       }
-      merged.push(cursor.matches(entry.prefix) ? await cursor.take(entry.path, entry.prefix) : entry);
+      const same = cursor.matches(entry.prefix);
+      const now = same ? cursor.takeNow(entry.path) : undefined;
+      merged.push(now ?? (same ? await cursor.take(entry.path, entry.prefix) : entry));
     }
     return build(merged);
   }
