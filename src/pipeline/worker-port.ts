@@ -49,17 +49,20 @@ const maxYoungGenerationSizeMb = 8;
  * @param script the module it runs, which calls serveThread
  * @param options given to the worker's factory; KeyObjects and SharedArrayBuffers are allowed
  * @param environment what of the environment the thread gets: what its storage needs
+ * @param closesFiles whether it closes all files itself, also those that Node does not know of
  */
 export function threadPort(
   script: URL,
   options: unknown,
   environment: Readonly<Record<string, string>> = {},
+  closesFiles = false,
 ): WorkerPort {
   // The environment may hold secrets that no worker needs.
   const worker = new Worker(script, {
     workerData: options,
     env: environment,
     resourceLimits: { maxYoungGenerationSizeMb },
+    trackUnmanagedFds: !closesFiles,
   });
   const waiting = new Map<number, { resolve(value: never): void; reject(error: Error): void }>();
   let nextId = 0;
