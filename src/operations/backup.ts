@@ -458,7 +458,7 @@ class Attempt {
             new URL('../pipeline/backup-thread.js', import.meta.url),
             options,
             options.storage.environment,
-            nurseryMb,
+            { nurseryMb },
           )
         : inlinePort(new BackupWorker({ ...options, writeLimit: undefined }, repository.storage)),
     );

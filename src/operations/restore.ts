@@ -330,7 +330,9 @@ class RestoreTask {
     const threads = threadsWithin(this.#o.threads ?? availableParallelism());
     return Array.from({ length: Math.max(1, threads) }, () =>
       threads > 0
-        ? threadPort(new URL('../pipeline/restore-thread.js', import.meta.url), options, spec.environment)
+        ? threadPort(new URL('../pipeline/restore-thread.js', import.meta.url), options, spec.environment, {
+            closesFiles: true,
+          })
         : inlinePort(new RestoreWorker(options, storage)),
     );
   }

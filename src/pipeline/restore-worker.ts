@@ -19,7 +19,8 @@ import { Jail } from '../target/jail.ts';
 import { LargeFile, pageBytes } from '../target/large-file.ts';
 import { isNameError, legalPath } from '../target/legal-name.ts';
 import { setMetadata } from '../target/metadata.ts';
-import { createFile, removeFile, type Stretch, writeAll, writeSparse } from '../target/write-file.ts';
+import { finishFile, type NewFile, newFile } from '../target/new-file.ts';
+import { removeFile, type Stretch, writeAll, writeSparse } from '../target/write-file.ts';
 import { RangeChain } from './range-chain.ts';
 import { RecordSource } from './record-source.ts';
 import { FileContent } from './restore-content.ts';
@@ -151,23 +152,23 @@ export class RestoreWorker {
     const { kernel } = this.#codec;
     if (file.sizeBytes > 0 && kernel.hashOf(at, file.sizeBytes) !== file.x)
       throw reject('E_HASH', 'the content has another XXH64 than the snapshot says');
-    const fd = this.#create(file.path);
-    if (typeof fd === 'number') {
-      const lost = this.#fill(fd, file.path, file, at);
+    const made = this.#create(file.path, file);
+    if (typeof made === 'object') {
+      const lost = this.#fill(made, file.path, file, at);
       return lost.length === 0 ? undefined : { lost };
     }
-    if (fd === 'exists') return this.#replace(file, at);
+    if (made === 'exists') return this.#replace(file, at);
     const as = legalPath(file.path);
-    const other = this.#create(as);
+    const other = this.#create(as, file);
     if (other === 'exists') return { ...this.#replace({ ...file, path: as }, at), as };
     if (other === 'refused') throw noName(file.path);
     return { as, lost: this.#fill(other, as, file, at) };
   }
 
-  /** Makes a file. @returns its handle, or that something is there, or that the filesystem refuses the name */
-  #create(path: ByteString): number | 'exists' | 'refused' {
+  /** Makes a file. @returns that file, or that something is there, or that the filesystem refuses the name */
+  #create(path: ByteString, { metadata }: RestoreFile): NewFile | 'exists' | 'refused' {
     try {
-      return createFile(this.#jail, path);
+      return newFile(this.#jail, path, metadata, this.#rules.metadata);
     } catch (error) {
       if (isNameError(error)) return 'refused';
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
@@ -176,7 +177,8 @@ export class RestoreWorker {
   }
 
   /** Gives a new file its content. @returns what of its metadata could not be set */
-  #fill(fd: number, path: ByteString, file: RestoreFile, at: number): string[] {
+  #fill(made: NewFile, path: ByteString, file: RestoreFile, at: number): string[] {
+    const { fd } = made;
     try {
       const bytes = this.#codec.kernel.bytes.subarray(at, at + file.sizeBytes);
       if (this.#rules.sparse || file.extents.some(({ pack }) => pack === hole)) {
@@ -185,7 +187,7 @@ export class RestoreWorker {
       } else {
         writeAll(fd, bytes, 0);
       }
-      return setMetadata(fd, file.metadata, this.#rules.metadata);
+      return finishFile(made, file.metadata, this.#rules.metadata);
     } catch (error) {
       // Half a file is worse than none.
       removeFile(this.#jail, path);
@@ -202,7 +204,8 @@ export class RestoreWorker {
     if (kept !== undefined) return { was: 'same', lost: kept };
     if (overwrite === 'never') throw isThere(file.path);
     const partial = partialName(file.path);
-    const lost = this.#fill(createFile(this.#jail, partial), partial, file, at);
+    const made = newFile(this.#jail, partial, file.metadata, this.#rules.metadata);
+    const lost = this.#fill(made, partial, file, at);
     try {
       replace(this.#jail, partial, file.path);
     } catch (error) {

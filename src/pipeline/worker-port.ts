@@ -42,26 +42,35 @@ function invoke(worker: Callable, method: string, argument: unknown): Promise<un
 }
 
 /** Pieces of ciphertext die young: a small nursery keeps a worker's memory small and costs nothing measurable. */
-const nurseryMb = 8;
+const ordinaryNurseryMb = 8;
+
+/** What a thread does in its own way. */
+interface ThreadHabits {
+  /** How much garbage, and with it memory outside the heap, may wait to be collected; MB. */
+  readonly nurseryMb?: number;
+  /** Whether it closes all files itself, also those that Node does not know of. */
+  readonly closesFiles?: boolean;
+}
 
 /**
  * Starts a worker thread.
  * @param script the module it runs, which calls serveThread
  * @param options given to the worker's factory; KeyObjects and SharedArrayBuffers are allowed
  * @param environment what of the environment the thread gets: what its storage needs
- * @param maxYoungGenerationSizeMb how much garbage, and with it memory outside the heap, may wait to be collected
+ * @param habits what is different from other threads
  */
 export function threadPort(
   script: URL,
   options: unknown,
   environment: Readonly<Record<string, string>> = {},
-  maxYoungGenerationSizeMb: number = nurseryMb,
+  { nurseryMb = ordinaryNurseryMb, closesFiles = false }: ThreadHabits = {},
 ): WorkerPort {
   // The environment may hold secrets that no worker needs.
   const worker = new Worker(script, {
     workerData: options,
     env: environment,
-    resourceLimits: { maxYoungGenerationSizeMb },
+    resourceLimits: { maxYoungGenerationSizeMb: nurseryMb },
+    trackUnmanagedFds: !closesFiles,
   });
   const waiting = new Map<number, { resolve(value: never): void; reject(error: Error): void }>();
   let nextId = 0;

@@ -16,6 +16,12 @@ export interface Xattr {
   readonly value: Buffer;
 }
 
+/** A point in time: seconds, below 2^53 of them, and the nanoseconds after it. */
+export interface Time {
+  readonly seconds: number;
+  readonly nanoseconds: number;
+}
+
 /** See the file's comment. Every call throws what Node's file functions throw: an Error with `code` and `errno`. */
 export interface Libc {
   /** Names of the extended attributes, sorted. A link is not followed; none where the filesystem has no such thing. */
@@ -29,12 +35,14 @@ export interface Libc {
   /** Makes a FIFO, a socket or a device. @param mode type and permissions @param device major and minor */
   makeNode(path: string | Uint8Array, mode: number, device: readonly [number, number]): void;
   /** Sets access and modification time. @param follow as for {@link setXattr} */
-  setTimes(file: FileOrFd, atimeNs: bigint, mtimeNs: bigint, follow?: boolean): void;
+  setTimes(file: FileOrFd, atime: Time, mtime: Time, follow?: boolean): void;
   /**
    * What statx tells of an open file, for {@link FileState}; undefined where there is no such call.
    * @param into 256 bytes
    */
   readonly stat: ((fd: number, into: Uint8Array) => boolean) | undefined;
+  /** Opens a name in an open folder, as Node's `openSync` opens a path; closed with `closeSync`. */
+  openAt(folder: number, name: string | Uint8Array, flags: number, mode: number): number;
   /** Flags of a file, as bits of the kernel; undefined where the filesystem has none. */
   flags(fd: number): number | undefined;
   /** Sets flags. */
@@ -52,6 +60,7 @@ interface Koffi {
 const listMax = 65_536;
 const valueMax = 65_536;
 const atFdcwd = -100;
+const closeOnExec = 0o2000000;
 const atSymlinkNofollow = 0x100;
 const atEmptyPath = 0x1000;
 const statBasic = 0x7ff;
@@ -88,6 +97,7 @@ class Calls implements Libc {
   readonly #list = Buffer.alloc(listMax);
   readonly #value = Buffer.alloc(valueMax);
   readonly #times = Buffer.alloc(32);
+  readonly #timeWords = new DataView(this.#times.buffer, this.#times.byteOffset, 32);
   readonly #word = Buffer.alloc(8);
   readonly #call: Readonly<Record<string, Call>>;
 
@@ -106,6 +116,8 @@ class Calls implements Libc {
       mknod: c.func('int mknod(void *path, uint32_t mode, uint64_t device)'),
       utimensat: c.func('int utimensat(int dir, void *path, void *times, int flags)'),
       futimens: c.func('int futimens(int fd, void *times)'),
+      openat: c.func('int openat(int folder, const char *name, int flags, uint32_t mode)'),
+      openatBytes: c.func('int openat(int folder, void *name, int flags, uint32_t mode)'),
       ioctl: c.func('int ioctl(int fd, unsigned long request, void *argument)'),
     };
     this.stat = statCall(c);
@@ -147,17 +159,30 @@ class Calls implements Libc {
     this.#check('mknod', argument(path), mode, deviceNumber(device));
   }
 
-  setTimes(file: FileOrFd, atimeNs: bigint, mtimeNs: bigint, follow = false): void {
-    for (const [at, ns] of [
-      [0, atimeNs],
-      [16, mtimeNs],
-    ] as const) {
-      const rest = ((ns % billion) + billion) % billion;
-      this.#times.writeBigInt64LE((ns - rest) / billion, at);
-      this.#times.writeBigInt64LE(rest, at + 8);
-    }
+  setTimes(file: FileOrFd, atime: Time, mtime: Time, follow = false): void {
+    this.#setTime(0, atime);
+    this.#setTime(16, mtime);
     if (typeof file === 'number') this.#check('futimens', file, this.#times);
     else this.#check('utimensat', atFdcwd, argument(file), this.#times, follow ? 0 : atSymlinkNofollow);
+  }
+
+  /** Two words of 64 bits at one of 32: big integers would be garbage for every file. */
+  #setTime(at: number, { seconds, nanoseconds }: Time): void {
+    const words = this.#timeWords;
+    words.setInt32(at, seconds, true);
+    words.setInt32(at + 4, Math.floor(seconds / 2 ** 32), true);
+    words.setInt32(at + 8, nanoseconds, true);
+  }
+
+  openAt(folder: number, name: string | Uint8Array, flags: number, mode: number): number {
+    for (;;) {
+      const fd =
+        typeof name === 'string'
+          ? this.#call['openat']!(folder, name, flags | closeOnExec, mode)
+          : this.#call['openatBytes']!(folder, argument(name), flags | closeOnExec, mode);
+      if (fd >= 0) return fd;
+      if (this.#code() !== 'EINTR') throw this.#error('open');
+    }
   }
 
   flags(fd: number): number | undefined {
@@ -187,8 +212,6 @@ class Calls implements Libc {
     return Object.assign(new Error(`${code}: ${syscall}`), { code, errno, syscall });
   }
 }
-
-const billion = 1_000_000_000n;
 
 /** Younger than the others: an older C library does not have it. */
 function statCall(c: ReturnType<Koffi['load']>): Libc['stat'] {

@@ -26,9 +26,8 @@ export class LargeFile {
 
   /** Opens a file that is there, and no link. @throws Error of the system */
   constructor(jail: Jail, path: ByteString) {
-    const at = jail.at(path);
-    this.fd = openSync(at, O_WRONLY | O_NOFOLLOW);
-    this.#direct = openDirect(at);
+    this.fd = openSync(jail.at(path), O_WRONLY | O_NOFOLLOW);
+    this.#direct = openDirect(this.fd);
     this.#isDirect = this.#direct >= 0;
   }
 
@@ -69,10 +68,11 @@ export class LargeFile {
   }
 }
 
-function openDirect(at: string | Buffer): number {
+/** A second handle of an open file: not by its name, which may lead to another one by now. */
+function openDirect(fd: number): number {
   if (constants.O_DIRECT === undefined) return -1;
   try {
-    return openSync(at, O_WRONLY | O_NOFOLLOW | constants.O_DIRECT);
+    return openSync(`/proc/self/fd/${fd}`, O_WRONLY | constants.O_DIRECT);
   } catch {
     // The filesystem does not have it, or the process may not have more open files: the other handle does as well.
     return -1;

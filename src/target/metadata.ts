@@ -20,7 +20,7 @@ import {
 } from 'node:fs';
 import { type ByteString, byteStringToText } from '../base/bytes.ts';
 import { flagBits, flagLetters, keptFlags } from '../platform/flags.ts';
-import { type FileOrFd, libc } from '../platform/libc.ts';
+import { type FileOrFd, libc, type Time } from '../platform/libc.ts';
 import { Owners } from '../platform/owners.ts';
 
 /** What an entry says about itself, as plain data. */
@@ -49,11 +49,20 @@ export interface MetadataPolicy {
   readonly special: boolean;
 }
 
+/** What a new file has. */
+export interface Has {
+  readonly owner?: { readonly uid: number; readonly gid: number } | undefined;
+  readonly mode?: number | undefined;
+}
+
 /** Everything that the user running it may do, as with tar. */
 export const everything: MetadataPolicy = { owners: 'names', special: true };
 
 /** Only the superuser can give files away. */
-const isRoot: boolean = process.getuid?.() === 0;
+const user: number | undefined = process.getuid?.();
+const isRoot: boolean = user === 0;
+/** Of this process; asked once. */
+let groups: readonly number[] | undefined;
 const owners: Owners = new Owners();
 const openPath = 0o10000000;
 const capability = 'security.capability';
@@ -61,20 +70,50 @@ const capability = 'security.capability';
 /**
  * Sets metadata through an open handle; flags come last, with {@link setFlags}.
  * Owner first, because changing it clears setuid and capabilities; mode after attributes, which need write access.
+ * @param has what the file has already, for sure: it is not set again
  * @returns what could not be set, for people
  */
-export function setMetadata(fd: number, m: Metadata, policy: MetadataPolicy = everything): string[] {
+export function setMetadata(
+  fd: number,
+  m: Metadata,
+  policy: MetadataPolicy = everything,
+  has: Has = {},
+): string[] {
   const lost: string[] = [];
-  setOwner(lost, m, policy, (uid, gid) => fchownSync(fd, uid, gid));
+  setOwner(lost, m, policy, (uid, gid) => {
+    if (uid !== has.owner?.uid || gid !== has.owner.gid) fchownSync(fd, uid, gid);
+  });
   setXattrs(lost, fd, m, policy);
-  tell(lost, `mode ${m.mode}`, () =>
-    fchmodSync(
-      fd,
-      modeOf(lost, m, policy, () => fstatSync(fd)),
-    ),
-  );
+  if (has.mode === undefined || has.mode !== plainMode(m)) {
+    tell(lost, `mode ${m.mode}`, () =>
+      fchmodSync(
+        fd,
+        modeOf(lost, m, policy, () => fstatSync(fd)),
+      ),
+    );
+  }
   setTimes(lost, fd, m, (atime, mtime) => futimesSync(fd, atime, mtime));
   return lost;
+}
+
+/**
+ * The mode that a new file may have from the beginning, when its owner is right; undefined when something has to be done
+ * before, or is not sure to succeed.
+ */
+export function plainMode(m: Metadata): number | undefined {
+  const mode = Number.parseInt(m.mode, 8);
+  // Attributes (an ACL is one) need write access, and may change what the mode means.
+  return (mode & 0o7000) === 0 && m.xattrs === undefined ? mode : undefined;
+}
+
+/** The owner that {@link setMetadata} will set; undefined when it sets none. */
+export function ownerToSet(m: Metadata, policy: MetadataPolicy): { uid: number; gid: number } | undefined {
+  if (m.uid === undefined || m.gid === undefined || policy.owners === 'none') return undefined;
+  const owner = ownerOf(m, policy);
+  // Others than the superuser keep what they restore, but for groups that they belong to.
+  if (isRoot) return owner;
+  groups ??= process.getgroups?.() ?? [];
+  return owner.uid === user && groups.includes(owner.gid) ? owner : undefined;
 }
 
 /** Sets metadata of a symbolic link (links have no mode). @returns what could not be set */
@@ -147,10 +186,9 @@ function setOwner(
   policy: MetadataPolicy,
   chown: (uid: number, gid: number) => void,
 ): void {
-  if (m.uid === undefined || m.gid === undefined || policy.owners === 'none') return;
-  const { uid, gid } = ownerOf(m, policy);
-  // Others than the superuser keep what they restore, but for groups that they belong to.
-  if (!isRoot && (uid !== process.getuid?.() || process.getgroups?.().includes(gid) !== true)) return;
+  const owner = ownerToSet(m, policy);
+  if (owner === undefined) return;
+  const { uid, gid } = owner;
   tell(lost, `owner ${uid}:${gid}`, () => {
     // The highest number of 32 bits would mean "leave it as it is", that is: root's.
     if (uid >= 0xffffffff || gid >= 0xffffffff)
@@ -213,7 +251,10 @@ function setTimes(
   tell(lost, `time ${m.mtime}`, () => {
     const calls = libc();
     if (calls === undefined) micro(timeOf(atime), timeOf(m.mtime));
-    else calls.setTimes(file, nanoseconds(atime), nanoseconds(m.mtime), follow);
+    else {
+      const mtime = parseTime(m.mtime);
+      calls.setTimes(file, m.atime === undefined ? mtime : parseTime(m.atime), mtime, follow);
+    }
   });
 }
 
@@ -229,10 +270,12 @@ function tell(lost: string[], what: string, step: () => void): boolean {
   }
 }
 
-/** A time that no system has (64 bits of seconds are 292 thousand million years) is refused by the call. */
-function nanoseconds(time: string): bigint {
+/** @throws RangeError for a time that no system has: 2^53 seconds are 285 million years */
+function parseTime(time: string): Time {
   const dot = time.indexOf('.');
-  return BigInt(time.slice(0, dot)) * 1_000_000_000n + BigInt(time.slice(dot + 1));
+  const seconds = Number(time.slice(0, dot));
+  if (!Number.isSafeInteger(seconds)) throw Object.assign(new RangeError('no such time'), { code: 'ERANGE' });
+  return { seconds, nanoseconds: Number(time.slice(dot + 1)) };
 }
 
 /**

@@ -1,5 +1,5 @@
 /** Writing bytes of a restored file, with its holes. */
-import { constants, openSync, unlinkSync, writeSync } from 'node:fs';
+import { constants, unlinkSync, writeSync } from 'node:fs';
 import type { ByteString } from '../base/bytes.ts';
 import type { Jail } from './jail.ts';
 
@@ -11,9 +11,13 @@ export interface Stretch {
   readonly isHole: boolean;
 }
 
-/** Makes a file that was not there; others cannot read it before its metadata is set. @throws EEXIST */
-export function createFile(jail: Jail, path: ByteString): number {
-  return openSync(jail.at(path), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+/**
+ * Makes a file that was not there; others cannot read it before its metadata is set.
+ * @param mode given only when nobody could read it who may not do so in the end
+ * @throws EEXIST
+ */
+export function createFile(jail: Jail, path: ByteString, mode = 0o600): number {
+  return jail.open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
 }
 
 /** Removes a file that could not be completed. */
