@@ -64,6 +64,18 @@ export function filterOptions(
   };
 }
 
+/**
+ * What a restore chooses of a snapshot. Unlike a backup, which must not leave out everything else by accident, one that
+ * begins with an include restores nothing else.
+ * @param top path in the snapshot that the user named, for patterns that begin with `./`
+ */
+export function restoreRules(given: readonly RuleArgument[], top: string, cwd: string): PatternRule[] {
+  const place: PatternPlace = { cwd: `/${top}`, home: homedir() };
+  const rules = rulesOf(given, '--', place, cwd);
+  if (rules[0]?.include !== true) return rules;
+  return [patternRule('*', { include: false, nocase: false, label: 'nothing else' }, place), ...rules];
+}
+
 /** Whether the command line says what to back up, so that no set has to. */
 export function namesPaths(
   paths: readonly string[],
@@ -111,18 +123,24 @@ function rulesOfSet(set: ConfigSet | undefined, place: PatternPlace): PatternRul
   return rulesOf(given, 'config ', place);
 }
 
-function rulesOf(given: readonly RuleArgument[], prefix: string, place: PatternPlace): PatternRule[] {
+/** @param cwd working folder, where files of patterns are looked for */
+function rulesOf(
+  given: readonly RuleArgument[],
+  prefix: string,
+  place: PatternPlace,
+  cwd: string = place.cwd,
+): PatternRule[] {
   return given.flatMap(({ option, value }) => {
     const nocase = option.startsWith('i') && option !== 'include';
-    if (option.endsWith('-file')) return rulesOfFile(value, nocase, place);
+    if (option.endsWith('-file')) return rulesOfFile(value, nocase, place, cwd);
     const label = `${prefix}${option} ${value}`;
     return [patternRule(value, { include: option.endsWith('include'), nocase, label }, place)];
   });
 }
 
 /** A pattern on each line; empty ones and those that begin with # are passed over. */
-function rulesOfFile(file: string, nocase: boolean, place: PatternPlace): PatternRule[] {
-  const text = Buffer.from(readList(file, place.cwd), 'latin1')
+function rulesOfFile(file: string, nocase: boolean, place: PatternPlace, cwd: string): PatternRule[] {
+  const text = Buffer.from(readList(file, cwd), 'latin1')
     .toString('utf8')
     .replace(/^\ufeff/, '');
   return text.split(/\r?\n/).flatMap((line, i) => {
