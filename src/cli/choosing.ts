@@ -30,6 +30,7 @@ export interface ChoosingOptions {
   readonly excludeCaches?: boolean;
   readonly excludeIfPresent?: readonly string[];
   readonly excludeLargerThan?: string;
+  readonly excludeNodump?: boolean;
   readonly oneFileSystem?: boolean;
   /** False with --no-ignore-files. */
   readonly ignoreFiles?: boolean;
@@ -59,6 +60,7 @@ export function filterOptions(
     rules,
     markers: caches ? [cacheTag, ...markers] : markers,
     ...(size === undefined ? {} : { largerThan: sizeOf(size) }),
+    nodump: options.excludeNodump ?? set?.excludeNodump ?? false,
     oneFileSystem: options.oneFileSystem ?? set?.oneFileSystem ?? false,
     ignoreFiles: options.ignoreFiles !== false && (set?.ignoreFiles ?? true),
   };

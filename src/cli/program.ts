@@ -231,6 +231,7 @@ export function choosing(command: Command, rules: RuleArgument[]): Command {
       collect,
     )
     .option('--exclude-larger-than <size>', 'leave out larger files: 500M, 1.5 GiB')
+    .option('--exclude-nodump', 'leave out files and folders with the flag d of chattr')
     .option('--no-ignore-files', 'do not look at .backpackignore files')
     .option('-x, --one-file-system', 'store other filesystems as empty folders')
     .option('--files-from <file>', 'paths to back up, one on each line; - is standard input', collect)
