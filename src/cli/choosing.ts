@@ -30,6 +30,7 @@ export interface ChoosingOptions {
   readonly excludeCaches?: boolean;
   readonly excludeIfPresent?: readonly string[];
   readonly excludeLargerThan?: string;
+  readonly excludeNodump?: boolean;
   readonly oneFileSystem?: boolean;
   /** False with --no-ignore-files. */
   readonly ignoreFiles?: boolean;
@@ -59,9 +60,22 @@ export function filterOptions(
     rules,
     markers: caches ? [cacheTag, ...markers] : markers,
     ...(size === undefined ? {} : { largerThan: sizeOf(size) }),
+    nodump: options.excludeNodump ?? set?.excludeNodump ?? false,
     oneFileSystem: options.oneFileSystem ?? set?.oneFileSystem ?? false,
     ignoreFiles: options.ignoreFiles !== false && (set?.ignoreFiles ?? true),
   };
+}
+
+/**
+ * What a restore chooses of a snapshot. Unlike a backup, which must not leave out everything else by accident, one that
+ * begins with an include restores nothing else.
+ * @param top path in the snapshot that the user named, for patterns that begin with `./`
+ */
+export function restoreRules(given: readonly RuleArgument[], top: string, cwd: string): PatternRule[] {
+  const place: PatternPlace = { cwd: `/${top}`, home: homedir() };
+  const rules = rulesOf(given, '--', place, cwd);
+  if (rules[0]?.include !== true) return rules;
+  return [patternRule('*', { include: false, nocase: false, label: 'nothing else' }, place), ...rules];
 }
 
 /** Whether the command line says what to back up, so that no set has to. */
@@ -111,18 +125,24 @@ function rulesOfSet(set: ConfigSet | undefined, place: PatternPlace): PatternRul
   return rulesOf(given, 'config ', place);
 }
 
-function rulesOf(given: readonly RuleArgument[], prefix: string, place: PatternPlace): PatternRule[] {
+/** @param cwd working folder, where files of patterns are looked for */
+function rulesOf(
+  given: readonly RuleArgument[],
+  prefix: string,
+  place: PatternPlace,
+  cwd: string = place.cwd,
+): PatternRule[] {
   return given.flatMap(({ option, value }) => {
     const nocase = option.startsWith('i') && option !== 'include';
-    if (option.endsWith('-file')) return rulesOfFile(value, nocase, place);
+    if (option.endsWith('-file')) return rulesOfFile(value, nocase, place, cwd);
     const label = `${prefix}${option} ${value}`;
     return [patternRule(value, { include: option.endsWith('include'), nocase, label }, place)];
   });
 }
 
 /** A pattern on each line; empty ones and those that begin with # are passed over. */
-function rulesOfFile(file: string, nocase: boolean, place: PatternPlace): PatternRule[] {
-  const text = Buffer.from(readList(file, place.cwd), 'latin1')
+function rulesOfFile(file: string, nocase: boolean, place: PatternPlace, cwd: string): PatternRule[] {
+  const text = Buffer.from(readList(file, cwd), 'latin1')
     .toString('utf8')
     .replace(/^\ufeff/, '');
   return text.split(/\r?\n/).flatMap((line, i) => {

@@ -123,14 +123,19 @@ export function buildProgram(context: Context, version: string, done: SetExitCod
       done(await ls(context, wanted, options));
     });
 
-  common(program.command('restore'))
+  const wanted: RuleArgument[] = [];
+  const restored = common(program.command('restore'))
     .argument(
       '<snapshot[:path]>',
       'latest, latest~1 (the one before), @2026-11-01 (what was latest then), or the first digits of an id',
     )
     .description('restore a snapshot, or one path in it; every byte is verified')
     .option('--to <dir>', 'target folder; made when missing')
-    .option('--into-original', 'restore to where absolute paths came from')
+    .option('--into-original', 'restore to where absolute paths came from');
+  patterns(restored, wanted, {
+    exclude: 'leave out what matches; --delete spares it',
+    include: 'restore nothing else, or bring back what a pattern before it excluded',
+  })
     .option(
       '--overwrite <when>',
       'never (default), if-changed or always; a file is replaced at once or not at all',
@@ -145,9 +150,9 @@ export function buildProgram(context: Context, version: string, done: SetExitCod
     .option('--no-owner', 'everything belongs to who runs it')
     .option('--no-special', 'leave out setuid, setgid, devices and capabilities')
     .option('--threads <n>', 'worker threads (BACKPACK_THREADS); default: all cores')
-    .action(async (wanted: string, options: CommonOptions) => {
+    .action(async (snapshot: string, options: CommonOptions) => {
       const { restore } = await import('./commands/restore.ts');
-      done(await restore(context, wanted, options));
+      done(await restore(context, snapshot, { ...options, rules: wanted }));
     });
 
   common(program.command('check'))
@@ -196,20 +201,29 @@ Keep a copy of the key file: without it nobody can read the backup.`,
   return program;
 }
 
+/** Options with patterns. @param rules gets them in the order in which they are given */
+export function patterns(
+  command: Command,
+  rules: RuleArgument[],
+  means: { readonly exclude: string; readonly include: string },
+): Command {
+  const rule = (option: RuleOption) => (value: string) => rules.push({ option, value });
+  const nocase = 'the same, upper and lower case alike';
+  return command
+    .option('--exclude <pattern>', means.exclude, rule('exclude'))
+    .option('--iexclude <pattern>', nocase, rule('iexclude'))
+    .option('--exclude-file <file>', 'patterns, one on each line', rule('exclude-file'))
+    .option('--iexclude-file <file>', nocase, rule('iexclude-file'))
+    .option('--include <pattern>', means.include, rule('include'))
+    .option('--iinclude <pattern>', nocase, rule('iinclude'));
+}
+
 /** Options that choose files. @param rules gets those with patterns, in the order in which they are given */
 export function choosing(command: Command, rules: RuleArgument[]): Command {
-  const rule = (option: RuleOption) => (value: string) => rules.push({ option, value });
-  return command
-    .option(
-      '--exclude <pattern>',
-      'leave out what matches: *.o, cache/, /home/*/tmp, ./build',
-      rule('exclude'),
-    )
-    .option('--iexclude <pattern>', 'the same, upper and lower case alike', rule('iexclude'))
-    .option('--exclude-file <file>', 'patterns, one on each line', rule('exclude-file'))
-    .option('--iexclude-file <file>', 'the same, upper and lower case alike', rule('iexclude-file'))
-    .option('--include <pattern>', 'bring back what a pattern before it excluded', rule('include'))
-    .option('--iinclude <pattern>', 'the same, upper and lower case alike', rule('iinclude'))
+  return patterns(command, rules, {
+    exclude: 'leave out what matches: *.o, cache/, /home/*/tmp, ./build',
+    include: 'bring back what a pattern before it excluded',
+  })
     .option('--exclude-caches', 'leave out what is in folders with a CACHEDIR.TAG')
     .option(
       '--exclude-if-present <name>',
@@ -217,6 +231,7 @@ export function choosing(command: Command, rules: RuleArgument[]): Command {
       collect,
     )
     .option('--exclude-larger-than <size>', 'leave out larger files: 500M, 1.5 GiB')
+    .option('--exclude-nodump', 'leave out files and folders with the flag d of chattr')
     .option('--no-ignore-files', 'do not look at .backpackignore files')
     .option('-x, --one-file-system', 'store other filesystems as empty folders')
     .option('--files-from <file>', 'paths to back up, one on each line; - is standard input', collect)

@@ -101,6 +101,7 @@ const known = [
   'excludeCaches',
   'excludeIfPresent',
   'excludeLargerThan',
+  'excludeNodump',
   'ignoreFiles',
   'oneFileSystem',
   'filesFrom',

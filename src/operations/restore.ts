@@ -4,6 +4,7 @@
  */
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { Breath } from '../base/breath.ts';
 import { type ByteString, byteStringToText, utf8ToByteString } from '../base/bytes.ts';
 import { BackpackError, toBackpackError } from '../base/errors.ts';
 import { threadsWithin } from '../base/open-files.ts';
@@ -12,7 +13,7 @@ import type { Entry } from '../format/entry-stream.ts';
 import { shortId } from '../format/names.ts';
 import type { RestoreRules } from '../pipeline/restore-jobs.ts';
 import { type RestoreAction, RestoreRun } from '../pipeline/restore-run.ts';
-import { type Selection, selected } from '../pipeline/restore-select.ts';
+import { Selection, selected } from '../pipeline/restore-select.ts';
 import { extrasOf, roomFor } from '../pipeline/restore-survey.ts';
 import { RestoreWorker, type RestoreWorkerOptions } from '../pipeline/restore-worker.ts';
 import { inlinePort, threadPort, type WorkerPort } from '../pipeline/worker-port.ts';
@@ -27,8 +28,9 @@ import {
   PageReader,
   type SnapshotInfo,
 } from '../repo/snapshots.ts';
-import { isThere, type OverwritePolicy } from '../target/existing.ts';
-import { foldsNames, makeTarget, noSpace, spaceAt } from '../target/folder.ts';
+import type { PatternRule } from '../source/pattern.ts';
+import { isThere, type OverwritePolicy, spaceHint } from '../target/existing.ts';
+import { foldsNames, makeTarget, noSpace, spaceAt, type Target, unmakeTarget } from '../target/folder.ts';
 import { Jail } from '../target/jail.ts';
 import { everything, type MetadataPolicy } from '../target/metadata.ts';
 import { removeTree } from '../target/remove.ts';
@@ -46,8 +48,8 @@ export interface RestoreOptions {
   readonly overwrite?: OverwritePolicy;
   /** Whether nothing is written. */
   readonly dryRun?: boolean;
-  /** What is wanted of it; default: everything. */
-  readonly select?: Selection;
+  /** What is wanted of it: of those that match, the last one decides. Default: everything. */
+  readonly rules?: readonly PatternRule[];
   /** Whether what was restored is read back and compared. */
   readonly verify?: boolean;
   /** Whether it begins although the target seems to have too little room. */
@@ -112,11 +114,15 @@ export interface RestoreSummary {
   readonly damaged: number;
   /** Other things that could not be restored. */
   readonly failed: number;
+  /** Files and folders that the snapshot lacks, because the backup could not read them. */
+  readonly unread: number;
+  /** The snapshot is of a backup that did not come to its end. */
+  readonly partial: boolean;
   readonly elapsedMs: number;
 }
 
 type Counts = {
-  -readonly [K in Exclude<keyof RestoreSummary, 'snapshotId' | 'target' | 'elapsedMs'>]: number;
+  -readonly [K in Exclude<keyof RestoreSummary, 'snapshotId' | 'target' | 'partial' | 'elapsedMs'>]: number;
 };
 
 /**
@@ -137,7 +143,8 @@ export async function restore(
     for (const { name, error } of list.unreadable) task.problem('', error.with({ object: name }));
   }
   const target = await task.run();
-  return { snapshotId: info.id, target, ...task.counts, elapsedMs: Date.now() - started };
+  const { partial } = info.root;
+  return { snapshotId: info.id, target, ...task.counts, partial, elapsedMs: Date.now() - started };
 }
 
 class RestoreTask {
@@ -152,10 +159,12 @@ class RestoreTask {
     renamed: 0,
     damaged: 0,
     failed: 0,
+    unread: 0,
   };
   readonly #repository: Repository;
   readonly #info: SnapshotInfo;
   readonly #o: RestoreOptions;
+  readonly #select: Selection | undefined;
   readonly #emit: (event: RestoreEvent) => void;
   #run: RestoreRun | undefined;
   #failure: unknown;
@@ -170,6 +179,8 @@ class RestoreTask {
     this.#repository = repository;
     this.#info = info;
     this.#o = options;
+    const { rules = [], path } = options;
+    this.#select = rules.length === 0 ? undefined : new Selection(rules, path);
     this.#emit = emit;
   }
 
@@ -178,11 +189,13 @@ class RestoreTask {
     const { dryRun = false, sparse = false, overwrite = 'never' } = this.#o;
     const snapshot = await loadSnapshot(this.#repository, this.#info);
     await checkWriter(this.#repository, snapshot);
+    this.counts.unread = snapshot.errors.filter(({ path }) => isBelow(path, this.#o.path)).length;
     if (dryRun && !existsSync(this.#o.target)) {
       await this.#wouldMakeAll(snapshot);
       return this.#o.target;
     }
-    const target = usableTarget(this.#o.target);
+    const { path: target, made } = usableTarget(this.#o.target);
+    let done = false;
     const jail = new Jail(utf8ToByteString(target));
     const workers: WorkerPort[] = [];
     try {
@@ -215,12 +228,14 @@ class RestoreTask {
       if (this.#o.verify && !dryRun) await run.verify(this.#entries(snapshot, () => {}));
       if (this.#failure !== undefined) throw this.#failure;
       this.#report(true);
+      done = true;
     } finally {
       for (const worker of workers) {
         await worker.call('finish', undefined).catch(() => {});
         await worker.close();
       }
       jail.close();
+      if (!done) unmakeTarget(made);
     }
     return target;
   }
@@ -253,18 +268,34 @@ class RestoreTask {
     snapshot: LoadedSnapshot,
     onPageError: (error: unknown) => void = (error) => this.problem('', error),
   ): AsyncGenerator<Entry> {
-    const reader = new PageReader(this.#repository, snapshot.writer);
-    const { path, signal, select } = this.#o;
-    let found = path === '';
-    const all = entriesOf(reader, snapshot, path, onPageError);
-    for await (const entry of select === undefined ? all : selected(all, select)) {
-      signal?.throwIfAborted();
-      const isWanted = isBelow(entry.path, path);
-      found ||= isWanted;
-      // A folder above the wanted path only leads there: what else is in it is nobody's business.
-      yield isWanted ? entry : { ...entry, json: { ...entry.json, an: 1 } };
+    const all = this.#all(snapshot, onPageError);
+    const select = this.#select;
+    if (select === undefined) return yield* all;
+    let found = false;
+    for await (const entry of selected(all, select)) {
+      found = true;
+      yield entry;
     }
-    if (!found && select === undefined) throw noPath(path, this.#info);
+    if (!found && this.counts.damaged === 0) throw nothingChosen(this.#info);
+  }
+
+  /** Entries whether the patterns choose them or not. */
+  async *#all(snapshot: LoadedSnapshot, onPageError: (error: unknown) => void): AsyncGenerator<Entry> {
+    const reader = new PageReader(this.#repository, snapshot.writer);
+    const { path, signal } = this.#o;
+    let found = path === '';
+    const leads: Entry[] = [];
+    for await (const entry of entriesOf(reader, snapshot, path, onPageError)) {
+      signal?.throwIfAborted();
+      // A folder above the wanted path only leads there: what else is in it is nobody's business.
+      if (!isBelow(entry.path, path)) leads.push({ ...entry, json: { ...entry.json, an: 1 } });
+      else {
+        found = true;
+        yield* leads.splice(0);
+        yield entry;
+      }
+    }
+    if (!found) throw noPath(path, this.#info);
   }
 
   /** Removes what the snapshot does not have. Nothing is removed because of what cannot be read or was not stored. */
@@ -274,7 +305,13 @@ class RestoreTask {
     const unreadable = (error: unknown): never => {
       throw noDelete(`the list of what is in the snapshot is damaged: ${(error as Error).message}`, error);
     };
-    const extras = await extrasOf(this.#entries(snapshot, unreadable), jail);
+    const select = this.#select;
+    const extras = await extrasOf(this.#all(snapshot, unreadable), jail, {
+      wants: (path, isFolder) => select?.wants(path, isFolder) ?? true,
+      unread: new Set(snapshot.errors.map(({ path }) => path)),
+      nothing: select === undefined && snapshot.errors.length === 0,
+      breath: new Breath(this.#o.signal),
+    });
     if (extras.length === 0) return;
     if (this.#o.dryRun) {
       for (const path of extras)
@@ -287,9 +324,9 @@ class RestoreTask {
         kind: 'usage',
         hint: 'give --yes to remove what the snapshot does not have',
       });
+    const breath = new Breath(this.#o.signal);
     for (const path of extras) {
-      this.#o.signal?.throwIfAborted();
-      const isGone = removeTree(jail, path, (at, error) => this.problem(at, error));
+      const isGone = await removeTree(jail, path, breath, (at, error) => this.problem(at, error));
       if (isGone) this.counts.deleted += 1;
     }
   }
@@ -364,7 +401,7 @@ class RestoreTask {
   }
 }
 
-function usableTarget(target: string): string {
+function usableTarget(target: string): Target {
   try {
     return makeTarget(target);
   } catch (error) {
@@ -393,7 +430,7 @@ function asTargetError(error: unknown, path: ByteString): BackpackError {
       {
         kind: space ? 'space' : 'target',
         cause: error,
-        hint: space ? 'free some space and restore again' : 'check the permissions of the target',
+        hint: space ? spaceHint : 'check the permissions of the target',
       },
     );
   }
@@ -406,6 +443,14 @@ function noDelete(why: string, cause?: unknown): BackpackError {
     hint: 'restore without --delete',
     ...(cause === undefined ? {} : { cause }),
   });
+}
+
+function nothingChosen(info: SnapshotInfo): BackpackError {
+  return new BackpackError(
+    'BP_NO_MATCH',
+    `the patterns leave out everything that is in snapshot ${shortId(info.id)}`,
+    { kind: 'not-found', hint: `backpack ls ${shortId(info.id)} shows what is in it` },
+  );
 }
 
 function noPath(path: ByteString, info: SnapshotInfo): BackpackError {

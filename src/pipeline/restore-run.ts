@@ -3,6 +3,7 @@
  * the workers, and sets what can only be set at the end. Memory: the folders and hard links of the snapshot.
  */
 import { closeSync, constants, linkSync, openSync, unlinkSync } from 'node:fs';
+import { Breath } from '../base/breath.ts';
 import { type ByteString, byteStringToText } from '../base/bytes.ts';
 import { BackpackError, isBackpackError } from '../base/errors.ts';
 import type { PackFinder } from '../container/pack-finder.ts';
@@ -57,6 +58,7 @@ interface HardLink {
   readonly path: ByteString;
   readonly first: ByteString;
   readonly type: string;
+  readonly sizeBytes: number;
 }
 
 /** See the file's comment. */
@@ -74,6 +76,8 @@ export class RestoreRun {
   /** Files that were not restored: what stands at their path, if anything, is somebody else's. */
   readonly #missing = new Set<ByteString>();
   readonly #links: HardLink[] = [];
+  /** First names that stay what they are: only then their other names do. */
+  readonly #kept = new Set<ByteString>();
   /** What has flags, which are set when nothing else is to be done with it. */
   readonly #flagged: { path: ByteString; metadata: Metadata }[] = [];
   readonly #batch = new Batch();
@@ -95,7 +99,7 @@ export class RestoreRun {
     if (json.hl !== undefined) {
       const first = this.#firstNames.get(json.hl);
       if (first !== undefined) {
-        this.#links.push({ path, first, type });
+        this.#links.push({ path, first, type, sizeBytes: json.s ?? 0 });
         return;
       }
       this.#firstNames.set(json.hl, path);
@@ -120,10 +124,21 @@ export class RestoreRun {
   async end(): Promise<void> {
     await this.#send(this.#batch.take());
     await this.#settleAll();
-    for (const link of this.#links) this.#hardLink(link);
+    // None of this waits for anything: without a breath no signal would be heard for minutes.
+    const breath = new Breath(this.#o.signal);
+    for (const link of this.#links) {
+      this.#hardLink(link);
+      await breath.take();
+    }
     if (this.#o.rules.dryRun) return;
-    for (const file of this.#flagged) this.#flags(file);
-    for (const folder of this.#folders.reverse()) this.#finishFolder(folder);
+    for (const file of this.#flagged) {
+      this.#flags(file);
+      await breath.take();
+    }
+    for (const folder of this.#folders.reverse()) {
+      this.#finishFolder(folder);
+      await breath.take();
+    }
   }
 
   /** Reads what was restored back and compares it; after {@link end}. */
@@ -228,7 +243,7 @@ export class RestoreRun {
   }
 
   #special(entry: Entry, path: ByteString, metadata: Metadata): void {
-    const { type } = entry;
+    const { type, json } = entry;
     const policy = this.#o.rules.metadata;
     try {
       const make = (at: string | Buffer): string[] => makeSpecial(at, entry, metadata, policy);
@@ -238,7 +253,8 @@ export class RestoreRun {
           this.#lost(path, (type === 'l' ? setLinkMetadata : setNodeMetadata)(at, metadata, policy));
         return true;
       };
-      this.#place(path, type, make, isSame);
+      const action = this.#place(path, type, 0, make, isSame);
+      if (action === 'keep' && json.hl !== undefined) this.#kept.add(path);
     } catch (error) {
       this.#missing.add(path);
       const unmade = isBackpackError(error) && error.code === 'BP_NOT_RESTORED';
@@ -269,7 +285,7 @@ export class RestoreRun {
     this.#o.onProblem(path, targetError('BP_METADATA', path, `is restored, but not its ${lost.join(', ')}`));
   }
 
-  #hardLink({ path, first, type }: HardLink): void {
+  #hardLink({ path, first, type, sizeBytes }: HardLink): void {
     const { jail } = this.#o;
     try {
       if (this.#missing.has(first))
@@ -280,6 +296,7 @@ export class RestoreRun {
         );
       const from = this.#placed.get(first) ?? first;
       const isSame = (): boolean => {
+        if (!this.#kept.has(first)) return false;
         const [a, b] = [statAt(jail, path), statAt(jail, from)];
         return a !== undefined && a.ino === b?.ino && a.dev === b.dev;
       };
@@ -287,7 +304,7 @@ export class RestoreRun {
         jail.both(from, at, linkSync);
         return [];
       };
-      this.#place(path, type, make, isSame);
+      this.#place(path, type, sizeBytes, make, isSame);
     } catch (error) {
       this.#missing.add(path);
       this.#o.onProblem(path, error);
@@ -298,35 +315,37 @@ export class RestoreRun {
   #place(
     path: ByteString,
     type: string,
+    sizeBytes: number,
     make: (at: string | Buffer, path: ByteString) => string[],
     isSame: (at: string | Buffer) => boolean,
-  ): void {
+  ): RestoreAction {
     const { jail, rules, onEntry } = this.#o;
     if (rules.dryRun) {
       const isNew = this.#absent.has(folderOf(path)) || statAt(jail, path) === undefined;
       const isKept = !isNew && isSame(jail.at(path));
       if (!isNew && !isKept && rules.overwrite === 'never') throw isThere(path);
-      onEntry(path, type, isKept ? 'keep' : isNew ? 'make' : 'replace', 0);
-      return;
+      const action = isKept ? 'keep' : isNew ? 'make' : 'replace';
+      onEntry(path, type, action, sizeBytes);
+      return action;
     }
     try {
       this.#lost(path, make(jail.at(path), path));
-      onEntry(path, type, 'make', 0);
-      return;
+      onEntry(path, type, 'make', sizeBytes);
+      return 'make';
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (isNameError(error) || (code === 'EEXIST' && rules.foldsNames && !jail.has(path))) {
         const as = legalPath(path);
         this.#lost(as, make(jail.at(as), as));
         this.#renamed(path, as);
-        onEntry(as, type, 'make', 0);
-        return;
+        onEntry(as, type, 'make', sizeBytes);
+        return 'make';
       }
       if (code !== 'EEXIST') throw error;
     }
     if (isSame(jail.at(path))) {
-      onEntry(path, type, 'keep', 0);
-      return;
+      onEntry(path, type, 'keep', sizeBytes);
+      return 'keep';
     }
     if (rules.overwrite === 'never') throw isThere(path);
     const partial = partialName(path);
@@ -337,7 +356,8 @@ export class RestoreRun {
       removeFile(jail, partial);
       throw error;
     }
-    onEntry(path, type, 'replace', 0);
+    onEntry(path, type, 'replace', sizeBytes);
+    return 'replace';
   }
 
   #send(files: readonly RestoreFile[]): Promise<void> {
@@ -389,6 +409,7 @@ export class RestoreRun {
     }
     if (lost !== undefined) this.#lost(file.path, lost);
     const action = was === 'same' ? 'keep' : was === 'replaced' ? 'replace' : 'make';
+    if (action === 'keep' && file.linked) this.#kept.add(file.path);
     this.#o.onEntry(as ?? file.path, 'f', action, file.sizeBytes);
   }
 

@@ -14,7 +14,7 @@ import { reject } from '../format/reject.ts';
 import type { StorageSpec } from '../storage/open.ts';
 import type { Storage } from '../storage/storage.ts';
 import { fromSystemError } from '../storage/storage-errors.ts';
-import { isThere, partialName, replace, statAt } from '../target/existing.ts';
+import { isThere, partialName, replace, spaceHint, statAt } from '../target/existing.ts';
 import { Jail } from '../target/jail.ts';
 import { LargeFile, pageBytes } from '../target/large-file.ts';
 import { isNameError, legalPath } from '../target/legal-name.ts';
@@ -223,13 +223,17 @@ export class RestoreWorker {
     const found = this.#existing.open(file.path, file.sizeBytes, file.x);
     if (found === undefined) return undefined;
     try {
-      // Another name of the same file may be somebody else's, and outside: what is set here would be set there.
-      if (found.stat.nlink > 1)
-        return this.#rules.overwrite === 'never' && file.linked === true ? [] : undefined;
+      if (!this.#mayKeep(file, found.stat)) return undefined;
+      if (found.stat.nlink > 1) return [];
       return setMetadata(found.fd, file.metadata, this.#rules.metadata);
     } finally {
       closeSync(found.fd);
     }
+  }
+
+  /** Another name of the same file may be somebody else's, and outside: what is set here would be set there. */
+  #mayKeep(file: RestoreFile, { nlink }: { readonly nlink: number | bigint }): boolean {
+    return nlink <= 1 || (this.#rules.overwrite === 'never' && file.linked === true);
   }
 
   /** What would become of a file; undefined: it would be made. */
@@ -241,7 +245,7 @@ export class RestoreWorker {
       const found = this.#existing.open(file.path, file.sizeBytes, file.x);
       if (found !== undefined) {
         closeSync(found.fd);
-        return { was: 'same' };
+        if (this.#mayKeep(file, found.stat)) return { was: 'same' };
       }
     }
     if (overwrite === 'never' || stat.isDirectory()) throw isThere(file.path);
@@ -357,7 +361,7 @@ function errorOf(error: unknown, path: ByteString): ReturnType<BackpackError['to
   if (!(error instanceof Error) || !('errno' in error))
     return toBackpackError(error).with({ path: text }).toJSON();
   const system = fromSystemError(error, 'the target', text);
-  if (system.kind === 'space') return system.toJSON();
+  if (system.kind === 'space') return { ...system.toJSON(), hint: spaceHint };
   if (system.kind === 'exists') return isThere(path).toJSON();
   return new BackpackError('BP_TARGET_WRITE', `${text}: ${error.message}`, {
     kind: 'target',

@@ -252,6 +252,7 @@ export interface ConfigSet {
   readonly excludeIfPresent?: readonly string[];
   /** Bytes, or text such as `512 MiB`. */
   readonly excludeLargerThan?: number | string;
+  readonly excludeNodump?: boolean;
   readonly ignoreFiles?: boolean;
   readonly oneFileSystem?: boolean;
   readonly filesFrom?: readonly string[];

@@ -1,9 +1,11 @@
 /**
  * What a backup leaves out, and why: one question for each entry of a walk, with a state for each folder. It decides by
- * names and by what lstat says; the only files it opens are markers and .backpackignore. It never changes what is stored.
+ * names and by what lstat says; the only files it opens are markers, .backpackignore and, when it is wished, those whose
+ * flags it looks at. It never changes what is stored.
  */
 import type { BigIntStats } from 'node:fs';
 import { type ByteString, byteStringToText } from '../base/bytes.ts';
+import type { Libc } from '../platform/libc.ts';
 import { Filesystems } from './filesystems.ts';
 import {
   type IgnoreScope,
@@ -14,6 +16,7 @@ import {
   scopePath,
 } from './ignore-files.ts';
 import { type Marker, markerIn } from './markers.ts';
+import { flagsOrThrow, NodumpFlags } from './nodump.ts';
 import type { PatternRule } from './pattern.ts';
 import { type RuleState, Rules } from './rules.ts';
 
@@ -27,6 +30,8 @@ export interface FilterOptions {
   /** Files with more bytes are left out. */
   readonly largerThan?: number;
   readonly oneFileSystem?: boolean;
+  /** Whether files and folders with the flag `d` of chattr are left out. */
+  readonly nodump?: boolean;
   /** Files and folders that are never stored (the repository, the key), and why. */
   readonly own?: readonly OwnFile[];
   /** Paths that the user named although they are below another one he named: no rule leaves them out. */
@@ -47,6 +52,8 @@ export interface FilterPorts {
   readonly onIgnored?: OnIgnored;
   /** Another look at mounted filesystems, for tests. */
   readonly filesystems?: Pick<Filesystems, 'madeUp'>;
+  /** Other flags of files, for tests. */
+  readonly flags?: Pick<Libc, 'flags'>;
 }
 
 /** Something is left out. */
@@ -86,9 +93,11 @@ export class Filter {
   readonly #filesystems: Pick<Filesystems, 'madeUp'>;
   readonly #markers: readonly Marker[];
   readonly #ignoreFiles: boolean;
+  readonly #nodump: NodumpFlags | undefined;
   /** Folders on the way to what was named: they are walked whatever the rules say. */
   readonly #onTheWay: ReadonlySet<ByteString>;
 
+  /** @throws BackpackError BP_NO_FLAGS */
   constructor(options: FilterOptions = {}, ports: FilterPorts = {}) {
     this.#o = options;
     this.#ports = ports;
@@ -100,6 +109,10 @@ export class Filter {
     this.#filesystems = ports.filesystems ?? new Filesystems();
     this.#markers = options.markers ?? [];
     this.#ignoreFiles = options.ignoreFiles ?? true;
+    this.#nodump =
+      options.nodump === true
+        ? new NodumpFlags(ports.flags ?? flagsOrThrow(), ports.onIgnored ?? (() => {}))
+        : undefined;
   }
 
   /** Whether a root is left out. No rule leaves out what was named; what comes from a list is asked like any other. */
@@ -162,7 +175,7 @@ export class Filter {
     if (own !== undefined) return own;
     if (this.#named.size > 0 && this.#named.has(real)) return undefined;
     const folder = stat.isDirectory();
-    const rule = this.#byRule(above, name, stat);
+    const rule = this.#byRule(above, real, name, stat);
     if (rule !== undefined) {
       const onTheWay = folder && this.#onTheWay.has(real);
       return onTheWay ? { ...rule, descend: true } : rule;
@@ -173,7 +186,7 @@ export class Filter {
     return this.#atMount(above, real, stat);
   }
 
-  #byRule(above: FolderState, name: ByteString, stat: BigIntStats): Verdict | undefined {
+  #byRule(above: FolderState, real: ByteString, name: ByteString, stat: BigIntStats): Verdict | undefined {
     const folder = stat.isDirectory();
     const { marker, scope, shut } = above;
     if (shut !== undefined) return leftOut(shut);
@@ -193,6 +206,7 @@ export class Filter {
     }
     if (largerThan !== undefined && stat.size > largerThan && stat.isFile())
       return leftOut('--exclude-larger-than');
+    if (this.#nodump?.has(real, stat) === true) return leftOut('--exclude-nodump');
     return undefined;
   }
 

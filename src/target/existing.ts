@@ -15,6 +15,10 @@ import type { Jail } from './jail.ts';
  */
 export type OverwritePolicy = 'never' | 'if-changed' | 'always';
 
+/** What to do when the target became full. */
+export const spaceHint =
+  'free some space and run the same command with --overwrite if-changed: what is complete is kept';
+
 /** All of them, for those who parse options. */
 export const overwritePolicies: readonly OverwritePolicy[] = ['never', 'if-changed', 'always'];
 

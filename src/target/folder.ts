@@ -9,6 +9,7 @@ import {
   openSync,
   readdirSync,
   realpathSync,
+  rmdirSync,
   statfsSync,
   unlinkSync,
 } from 'node:fs';
@@ -17,23 +18,48 @@ import { utf8ToByteString } from '../base/bytes.ts';
 import { BackpackError } from '../base/errors.ts';
 import type { Jail } from './jail.ts';
 
-/** Makes the target and the folders above it. @returns its real path @throws the system's error */
-export function makeTarget(target: string): string {
-  makeFolders(target);
-  readdirSync(target);
-  return realpathSync(target);
+/** A target that can be used. */
+export interface Target {
+  /** Its real path. */
+  readonly path: string;
+  /** Folders that were made for it, the innermost last. */
+  readonly made: readonly string[];
+}
+
+/** Makes the target and the folders above it. @throws the system's error; then nothing was made */
+export function makeTarget(target: string): Target {
+  const made: string[] = [];
+  try {
+    makeFolders(target, made);
+    readdirSync(target);
+    return { path: realpathSync(target), made };
+  } catch (error) {
+    unmakeTarget(made);
+    throw error;
+  }
+}
+
+/** Removes the folders that were made for a restore that came to nothing, as far as nothing is in them. */
+export function unmakeTarget(made: readonly string[]): void {
+  try {
+    for (const folder of made.toReversed()) rmdirSync(folder);
+  } catch {
+    // Something is in it after all, and stays.
+  }
 }
 
 /** Makes a folder and those above it. Node's recursive mkdir can loop without end where a mkdir says ENOENT (/proc). */
-function makeFolders(path: string): void {
+function makeFolders(path: string, made: string[]): void {
   try {
     mkdirSync(path);
+    made.push(path);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'EEXIST') return;
     if (code !== 'ENOENT' || existsSync(dirname(path))) throw error;
-    makeFolders(dirname(path));
+    makeFolders(dirname(path), made);
     mkdirSync(path);
+    made.push(path);
   }
 }
 

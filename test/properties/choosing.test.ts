@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { Filter } from '../../src/source/filter.ts';
 import { type PatternRule, patternRule } from '../../src/source/pattern.ts';
 import { rootOf, walk } from '../../src/source/walk.ts';
+import { anyRule, judge, withFolders } from './patterns.ts';
 
 const runs = process.env['SLOW'] === '1' ? 10 : 1;
 let base: string;
@@ -51,82 +52,16 @@ describe('patterns', () => {
     expect(all.length).toBeGreaterThan(100);
   });
 
-  const name = fc.constantFrom(
-    'a',
-    'b',
-    'ab',
-    '*',
-    '?',
-    'a*',
-    '*b',
-    '.?',
-    '[ab]',
-    '[!a]',
-    '*.*',
-    '**',
-    '{a,B}',
-    '**a',
-  );
-  const pattern = fc
-    .tuple(
-      fc.constantFrom('', '/', './'),
-      fc.array(name, { minLength: 1, maxLength: 4 }),
-      fc.constantFrom('', '', '/'),
-    )
-    .map(([start, parts, end]) => start + parts.join('/') + end);
-  const rule = fc.record({ pattern, include: fc.boolean(), nocase: fc.boolean() });
-
-  /** The pattern as a regular expression over a whole path with `/` at the end. */
-  const slow = (text: string, nocase: boolean): { regexp: RegExp; foldersOnly: boolean } => {
-    const anchored = text.startsWith('/') || text.startsWith('./');
-    const parts = text
-      .replace(/^\.?\//, '')
-      .split('/')
-      .filter((part) => part !== '');
-    const source = parts
-      .map((part, i) => {
-        if (part === '**') return i === parts.length - 1 ? '[^/]+(?:/[^/]+)*/' : '(?:[^/]+/)*';
-        const one = part
-          .replace(/[.]/g, '\\.')
-          .replace(/\[!/g, '[^/')
-          .replace(/\*+/g, '[^/]*')
-          .replace(/\?/g, '[^/]')
-          .replace(/\{(.),(.)\}/g, '(?:$1|$2)');
-        return `(?=[^/])${one}/`;
-      })
-      .join('');
-    const start = anchored ? `${root}/` : '/(?:[^/]+/)*';
-    const regexp = new RegExp(`^${start}${source}$`, nocase ? 'i' : '');
-    return { regexp, foldersOnly: text.endsWith('/') };
-  };
-
   test('the last one that matches a path or a folder above it decides', () => {
     fc.assert(
-      fc.property(fc.array(rule, { minLength: 1, maxLength: 6 }), (given) => {
+      fc.property(fc.array(anyRule, { minLength: 1, maxLength: 6 }), (given) => {
         const place = { cwd: root, home: '/nowhere' };
         const rules: PatternRule[] = given.map(({ pattern: text, include, nocase }) =>
           patternRule(text.startsWith('/') ? root + text : text, { include, nocase, label: text }, place),
         );
-        const judges = given.map(({ pattern: text, nocase, include }) => ({
-          ...slow(text, nocase),
-          include,
-        }));
-        const chosen = all.filter(({ path, folder }) => {
-          const parts = path.split('/');
-          const verdict = judges.findLast(({ regexp, foldersOnly }) =>
-            parts.some((_, i) => {
-              const isFolder = i < parts.length - 1 || folder;
-              return (isFolder || !foldersOnly) && regexp.test(`${root}/${parts.slice(0, i + 1).join('/')}/`);
-            }),
-          );
-          return verdict?.include ?? true;
-        });
-        const expected = new Set<string>();
-        for (const { path } of chosen) {
-          for (let up = path; up !== '.' && up !== ''; up = up.slice(0, Math.max(0, up.lastIndexOf('/'))))
-            expected.add(up);
-        }
-        expect(storedBelow(root, new Filter({ rules }))).toEqual([...expected].sort());
+        const wants = judge(given, root);
+        const chosen = all.filter(({ path, folder }) => wants(path, folder));
+        expect(storedBelow(root, new Filter({ rules }))).toEqual(withFolders(chosen.map(({ path }) => path)));
       }),
       { numRuns: 300 * runs },
     );

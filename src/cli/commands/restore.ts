@@ -12,6 +12,7 @@ import {
   restore as runRestore,
 } from '../../operations/restore.ts';
 import { overwritePolicies } from '../../target/existing.ts';
+import { type RuleArgument, restoreRules } from '../choosing.ts';
 import { type CommonOptions, type Context, exitCodes } from '../context.ts';
 import { checkHead } from '../head.ts';
 import { Voice } from '../render/output.ts';
@@ -23,6 +24,7 @@ import { splitWanted } from './ls.ts';
 /** Options of the command. */
 export interface RestoreCommandOptions extends CommonOptions {
   readonly to?: string;
+  readonly rules?: readonly RuleArgument[];
   readonly intoOriginal?: boolean;
   readonly overwrite?: string;
   readonly delete?: boolean;
@@ -53,6 +55,7 @@ export async function restore(
   const target = targetOf(context, wanted, options);
   const dryRun = options.dryRun === true;
   const wishes = wishesOf(options);
+  const rules = restoreRules(options.rules ?? [], byteStringToText(path), context.cwd);
   await context.begun?.();
   const { repository } = await openFrom(settings);
   await checkHead(repository, new HeadStore(settings.folders.state));
@@ -60,7 +63,7 @@ export async function restore(
   let problems = 0;
   const show = (event: RestoreEvent): void => {
     if (event.type === 'progress') {
-      const total = path === '' ? event : { bytesTotal: null, filesTotal: null };
+      const total = path === '' && rules.length === 0 ? event : { bytesTotal: null, filesTotal: null };
       const { bytesTotal, filesTotal } = total;
       progress.show({
         bytesDone: event.bytes,
@@ -108,6 +111,7 @@ export async function restore(
         snapshot,
         path,
         target,
+        rules,
         ...wishes,
         signal: context.signal,
         ...(threads === undefined ? {} : { threads }),
@@ -134,6 +138,8 @@ export async function restore(
       renamed,
       damaged,
       skipped: failed,
+      sourceErrors: s.unread,
+      partial: s.partial,
       dryRun,
       elapsedMs: s.elapsedMs,
       exitCode,
@@ -214,18 +220,24 @@ function inWords(s: RestoreSummary, dryRun: boolean, verified: boolean): string 
   const parts = [
     line(s.damaged, `${counted(s.damaged, 'file')} NOT restored: data is damaged`),
     line(s.failed, `Not restored, or there already: ${entries(s.failed)}`),
+    line(
+      s.unread,
+      `Not in the snapshot, because the backup could not read it: ${counted(s.unread, 'file or folder', 'files or folders')}`,
+    ),
+    line(Number(s.partial), 'The snapshot is partial: the backup that made it did not come to its end'),
     line(s.renamed, `Under another name, because the target refuses their own: ${entries(s.renamed)}`),
   ];
   const detail = [
-    s.kept > 0 ? `${s.kept} there already with the same content` : '',
-    s.replaced > 0 ? `${s.replaced} replaced` : '',
-    s.deleted > 0 ? `${entries(s.deleted)} deleted` : '',
+    s.kept > 0 ? `there already with the same content: ${entries(s.kept)}` : '',
+    s.replaced > 0 ? `replaced: ${entries(s.replaced)}` : '',
+    s.deleted > 0 ? `deleted: ${entries(s.deleted)}` : '',
   ].filter((text) => text !== '');
+  const details = detail.join(', ').replace(/^./, (first) => first.toUpperCase());
   if (dryRun)
-    return `${parts.join('')}Would restore snapshot ${shortId(s.snapshotId)}: ${numbers}\n${line(detail.length, `Of these ${detail.join(', ')}`)}to ${safe(s.target)}\n`;
+    return `${parts.join('')}Would restore snapshot ${shortId(s.snapshotId)}: ${numbers}\n${line(detail.length, details)}to ${safe(s.target)}\n`;
   const again = verified ? ', read back from the disk' : '';
   return (
     `${parts.join('')}Restored snapshot ${shortId(s.snapshotId)}: ${numbers}, every byte verified${again}, ` +
-    `in ${duration(s.elapsedMs)}\n${line(detail.length, `Of these ${detail.join(', ')}`)}to ${safe(s.target)}\n`
+    `in ${duration(s.elapsedMs)}\n${line(detail.length, details)}to ${safe(s.target)}\n`
   );
 }

@@ -6732,7 +6732,7 @@ return errors === 0;
 }
 
 export const config = validate83;
-const schema218 = {"$schema":"https://json-schema.org/draft/2020-12/schema","$id":"backpack:v1/config","type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"$schema":{"type":"string"},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"keyCommand":{"$ref":"#/$defs/command"},"accessKey":{"$ref":"#/$defs/file"},"s3":{"$ref":"#/$defs/s3"},"cache":{"type":"boolean"},"compression":{"$ref":"#/$defs/compression"},"sets":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{},"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$":{"$ref":"#/$defs/set"}}},"limits":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"threads":{"type":"integer","minimum":1,"maximum":256},"memory":{"$ref":"#/$defs/bytes"},"readRate":{"$ref":"#/$defs/bytes"},"writeRate":{"$ref":"#/$defs/bytes"},"uploadRate":{"$ref":"#/$defs/bytes"},"downloadRate":{"$ref":"#/$defs/bytes"},"connections":{"type":"integer","minimum":1,"maximum":64},"timeout":{"type":"integer","minimum":1,"maximum":3600}}},"retention":{"type":"object"},"hooks":{"$ref":"#/$defs/hooks"},"extensions":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["module"],"patternProperties":{"^//":{}},"properties":{"module":{"type":"string","minLength":1,"maxLength":4096},"options":{"type":"object"}}}}},"$defs":{"location":{"type":"string","minLength":1,"maxLength":4096},"file":{"type":"string","minLength":1,"maxLength":4096},"command":{"type":"array","minItems":1,"maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":65535}},"hooks":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{},"^(?:backup|restore|prune|check)\\.(?:before|after|failed|finally)$":{"type":"array","maxItems":64,"items":{"$ref":"#/$defs/commandHook"}}}},"commandHook":{"type":"object","additionalProperties":false,"required":["command"],"patternProperties":{"^//":{}},"properties":{"command":{"$ref":"#/$defs/command"},"timeout":{"type":"integer","minimum":1,"maximum":86400},"onFailure":{"enum":["abort","warn","ignore"]}}},"patterns":{"type":"array","maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"files":{"type":"array","maxItems":1024,"items":{"$ref":"#/$defs/file"}},"s3":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"endpoint":{"type":"string","maxLength":1024,"pattern":"^https?://[^/@?#]+/?$"},"region":{"type":"string","pattern":"^[A-Za-z0-9-]{1,64}$"},"addressing":{"enum":["path","virtual"]},"storageClass":{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"},"encryption":{"type":"object","additionalProperties":false,"required":["algorithm"],"properties":{"algorithm":{"enum":["AES256","aws:kms"]},"kmsKeyId":{"type":"string","minLength":1,"maxLength":2048}}},"retention":{"type":"object","additionalProperties":false,"required":["mode","days"],"properties":{"mode":{"enum":["GOVERNANCE","COMPLIANCE"]},"days":{"type":"integer","minimum":1,"maximum":36500}}}}},"compression":{"enum":["none","fast","high","lz4"]},"bytes":{"if":{"type":"string"},"then":{"type":"string","pattern":"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},"else":{"type":"integer","minimum":1,"maximum":9007199254740991}},"set":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"paths":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"exclude":{"$ref":"#/$defs/patterns"},"iexclude":{"$ref":"#/$defs/patterns"},"excludeFiles":{"$ref":"#/$defs/files"},"iexcludeFiles":{"$ref":"#/$defs/files"},"include":{"$ref":"#/$defs/patterns"},"iinclude":{"$ref":"#/$defs/patterns"},"excludeCaches":{"type":"boolean"},"excludeIfPresent":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":4096}},"excludeLargerThan":{"$ref":"#/$defs/bytes"},"ignoreFiles":{"type":"boolean"},"oneFileSystem":{"type":"boolean"},"filesFrom":{"$ref":"#/$defs/files"},"filesFromNul":{"$ref":"#/$defs/files"},"command":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","maxLength":65535}},"stdinName":{"type":"string","minLength":1,"maxLength":65535},"skipIfUnchanged":{"type":"boolean"},"tags":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":1024}},"host":{"type":"string","minLength":1,"maxLength":1024},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"keyCommand":{"$ref":"#/$defs/command"},"hooks":{"$ref":"#/$defs/hooks"},"compression":{"$ref":"#/$defs/compression"}}}}};
+const schema218 = {"$schema":"https://json-schema.org/draft/2020-12/schema","$id":"backpack:v1/config","type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"$schema":{"type":"string"},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"keyCommand":{"$ref":"#/$defs/command"},"accessKey":{"$ref":"#/$defs/file"},"s3":{"$ref":"#/$defs/s3"},"cache":{"type":"boolean"},"compression":{"$ref":"#/$defs/compression"},"sets":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{},"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$":{"$ref":"#/$defs/set"}}},"limits":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"threads":{"type":"integer","minimum":1,"maximum":256},"memory":{"$ref":"#/$defs/bytes"},"readRate":{"$ref":"#/$defs/bytes"},"writeRate":{"$ref":"#/$defs/bytes"},"uploadRate":{"$ref":"#/$defs/bytes"},"downloadRate":{"$ref":"#/$defs/bytes"},"connections":{"type":"integer","minimum":1,"maximum":64},"timeout":{"type":"integer","minimum":1,"maximum":3600}}},"retention":{"type":"object"},"hooks":{"$ref":"#/$defs/hooks"},"extensions":{"type":"array","maxItems":64,"items":{"type":"object","additionalProperties":false,"required":["module"],"patternProperties":{"^//":{}},"properties":{"module":{"type":"string","minLength":1,"maxLength":4096},"options":{"type":"object"}}}}},"$defs":{"location":{"type":"string","minLength":1,"maxLength":4096},"file":{"type":"string","minLength":1,"maxLength":4096},"command":{"type":"array","minItems":1,"maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":65535}},"hooks":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{},"^(?:backup|restore|prune|check)\\.(?:before|after|failed|finally)$":{"type":"array","maxItems":64,"items":{"$ref":"#/$defs/commandHook"}}}},"commandHook":{"type":"object","additionalProperties":false,"required":["command"],"patternProperties":{"^//":{}},"properties":{"command":{"$ref":"#/$defs/command"},"timeout":{"type":"integer","minimum":1,"maximum":86400},"onFailure":{"enum":["abort","warn","ignore"]}}},"patterns":{"type":"array","maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"files":{"type":"array","maxItems":1024,"items":{"$ref":"#/$defs/file"}},"s3":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"endpoint":{"type":"string","maxLength":1024,"pattern":"^https?://[^/@?#]+/?$"},"region":{"type":"string","pattern":"^[A-Za-z0-9-]{1,64}$"},"addressing":{"enum":["path","virtual"]},"storageClass":{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"},"encryption":{"type":"object","additionalProperties":false,"required":["algorithm"],"properties":{"algorithm":{"enum":["AES256","aws:kms"]},"kmsKeyId":{"type":"string","minLength":1,"maxLength":2048}}},"retention":{"type":"object","additionalProperties":false,"required":["mode","days"],"properties":{"mode":{"enum":["GOVERNANCE","COMPLIANCE"]},"days":{"type":"integer","minimum":1,"maximum":36500}}}}},"compression":{"enum":["none","fast","high","lz4"]},"bytes":{"if":{"type":"string"},"then":{"type":"string","pattern":"^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$"},"else":{"type":"integer","minimum":1,"maximum":9007199254740991}},"set":{"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"paths":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"exclude":{"$ref":"#/$defs/patterns"},"iexclude":{"$ref":"#/$defs/patterns"},"excludeFiles":{"$ref":"#/$defs/files"},"iexcludeFiles":{"$ref":"#/$defs/files"},"include":{"$ref":"#/$defs/patterns"},"iinclude":{"$ref":"#/$defs/patterns"},"excludeCaches":{"type":"boolean"},"excludeIfPresent":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":4096}},"excludeLargerThan":{"$ref":"#/$defs/bytes"},"excludeNodump":{"type":"boolean"},"ignoreFiles":{"type":"boolean"},"oneFileSystem":{"type":"boolean"},"filesFrom":{"$ref":"#/$defs/files"},"filesFromNul":{"$ref":"#/$defs/files"},"command":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","maxLength":65535}},"stdinName":{"type":"string","minLength":1,"maxLength":65535},"skipIfUnchanged":{"type":"boolean"},"tags":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":1024}},"host":{"type":"string","minLength":1,"maxLength":1024},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"keyCommand":{"$ref":"#/$defs/command"},"hooks":{"$ref":"#/$defs/hooks"},"compression":{"$ref":"#/$defs/compression"}}}}};
 const schema223 = {"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"endpoint":{"type":"string","maxLength":1024,"pattern":"^https?://[^/@?#]+/?$"},"region":{"type":"string","pattern":"^[A-Za-z0-9-]{1,64}$"},"addressing":{"enum":["path","virtual"]},"storageClass":{"type":"string","pattern":"^[A-Za-z0-9_.-]{1,64}$"},"encryption":{"type":"object","additionalProperties":false,"required":["algorithm"],"properties":{"algorithm":{"enum":["AES256","aws:kms"]},"kmsKeyId":{"type":"string","minLength":1,"maxLength":2048}}},"retention":{"type":"object","additionalProperties":false,"required":["mode","days"],"properties":{"mode":{"enum":["GOVERNANCE","COMPLIANCE"]},"days":{"type":"integer","minimum":1,"maximum":36500}}}}};
 const schema224 = {"enum":["none","fast","high","lz4"]};
 const func86 = Object.prototype.hasOwnProperty;
@@ -6742,7 +6742,7 @@ const pattern99 = new RegExp("^[A-Za-z0-9-]{1,64}$", "u");
 const pattern100 = new RegExp("^[A-Za-z0-9_.-]{1,64}$", "u");
 const pattern102 = new RegExp("^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$", "u");
 const pattern106 = new RegExp("^[0-9]{1,15}(?:\\.[0-9]{1,6})? ?(?:[kKMGT]i?)?B?$", "u");
-const schema225 = {"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"paths":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"exclude":{"$ref":"#/$defs/patterns"},"iexclude":{"$ref":"#/$defs/patterns"},"excludeFiles":{"$ref":"#/$defs/files"},"iexcludeFiles":{"$ref":"#/$defs/files"},"include":{"$ref":"#/$defs/patterns"},"iinclude":{"$ref":"#/$defs/patterns"},"excludeCaches":{"type":"boolean"},"excludeIfPresent":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":4096}},"excludeLargerThan":{"$ref":"#/$defs/bytes"},"ignoreFiles":{"type":"boolean"},"oneFileSystem":{"type":"boolean"},"filesFrom":{"$ref":"#/$defs/files"},"filesFromNul":{"$ref":"#/$defs/files"},"command":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","maxLength":65535}},"stdinName":{"type":"string","minLength":1,"maxLength":65535},"skipIfUnchanged":{"type":"boolean"},"tags":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":1024}},"host":{"type":"string","minLength":1,"maxLength":1024},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"keyCommand":{"$ref":"#/$defs/command"},"hooks":{"$ref":"#/$defs/hooks"},"compression":{"$ref":"#/$defs/compression"}}};
+const schema225 = {"type":"object","additionalProperties":false,"patternProperties":{"^//":{}},"properties":{"paths":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","minLength":1,"maxLength":65535}},"exclude":{"$ref":"#/$defs/patterns"},"iexclude":{"$ref":"#/$defs/patterns"},"excludeFiles":{"$ref":"#/$defs/files"},"iexcludeFiles":{"$ref":"#/$defs/files"},"include":{"$ref":"#/$defs/patterns"},"iinclude":{"$ref":"#/$defs/patterns"},"excludeCaches":{"type":"boolean"},"excludeIfPresent":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":4096}},"excludeLargerThan":{"$ref":"#/$defs/bytes"},"excludeNodump":{"type":"boolean"},"ignoreFiles":{"type":"boolean"},"oneFileSystem":{"type":"boolean"},"filesFrom":{"$ref":"#/$defs/files"},"filesFromNul":{"$ref":"#/$defs/files"},"command":{"type":"array","minItems":1,"maxItems":65536,"items":{"type":"string","maxLength":65535}},"stdinName":{"type":"string","minLength":1,"maxLength":65535},"skipIfUnchanged":{"type":"boolean"},"tags":{"type":"array","maxItems":1024,"items":{"type":"string","minLength":1,"maxLength":1024}},"host":{"type":"string","minLength":1,"maxLength":1024},"repository":{"$ref":"#/$defs/location"},"key":{"$ref":"#/$defs/file"},"keyCommand":{"$ref":"#/$defs/command"},"hooks":{"$ref":"#/$defs/hooks"},"compression":{"$ref":"#/$defs/compression"}}};
 
 function validate85(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -7449,10 +7449,10 @@ else {
 var valid0 = true;
 }
 if(valid0){
-if(data.ignoreFiles !== undefined){
+if(data.excludeNodump !== undefined){
 const _errs43 = errors;
-if(typeof data.ignoreFiles !== "boolean"){
-validate84.errors = [{instancePath:instancePath+"/ignoreFiles",keyword:"type",params:{type: "boolean"},message:"must be boolean"}];
+if(typeof data.excludeNodump !== "boolean"){
+validate84.errors = [{instancePath:instancePath+"/excludeNodump",keyword:"type",params:{type: "boolean"},message:"must be boolean"}];
 return false;
 }
 var valid0 = _errs43 === errors;
@@ -7461,10 +7461,10 @@ else {
 var valid0 = true;
 }
 if(valid0){
-if(data.oneFileSystem !== undefined){
+if(data.ignoreFiles !== undefined){
 const _errs45 = errors;
-if(typeof data.oneFileSystem !== "boolean"){
-validate84.errors = [{instancePath:instancePath+"/oneFileSystem",keyword:"type",params:{type: "boolean"},message:"must be boolean"}];
+if(typeof data.ignoreFiles !== "boolean"){
+validate84.errors = [{instancePath:instancePath+"/ignoreFiles",keyword:"type",params:{type: "boolean"},message:"must be boolean"}];
 return false;
 }
 var valid0 = _errs45 === errors;
@@ -7473,11 +7473,11 @@ else {
 var valid0 = true;
 }
 if(valid0){
-if(data.filesFrom !== undefined){
+if(data.oneFileSystem !== undefined){
 const _errs47 = errors;
-if(!(validate85(data.filesFrom, {instancePath:instancePath+"/filesFrom",parentData:data,parentDataProperty:"filesFrom",rootData,dynamicAnchors}))){
-vErrors = vErrors === null ? validate85.errors : vErrors.concat(validate85.errors);
-errors = vErrors.length;
+if(typeof data.oneFileSystem !== "boolean"){
+validate84.errors = [{instancePath:instancePath+"/oneFileSystem",keyword:"type",params:{type: "boolean"},message:"must be boolean"}];
+return false;
 }
 var valid0 = _errs47 === errors;
 }
@@ -7485,41 +7485,53 @@ else {
 var valid0 = true;
 }
 if(valid0){
+if(data.filesFrom !== undefined){
+const _errs49 = errors;
+if(!(validate85(data.filesFrom, {instancePath:instancePath+"/filesFrom",parentData:data,parentDataProperty:"filesFrom",rootData,dynamicAnchors}))){
+vErrors = vErrors === null ? validate85.errors : vErrors.concat(validate85.errors);
+errors = vErrors.length;
+}
+var valid0 = _errs49 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
 if(data.filesFromNul !== undefined){
-const _errs48 = errors;
+const _errs50 = errors;
 if(!(validate85(data.filesFromNul, {instancePath:instancePath+"/filesFromNul",parentData:data,parentDataProperty:"filesFromNul",rootData,dynamicAnchors}))){
 vErrors = vErrors === null ? validate85.errors : vErrors.concat(validate85.errors);
 errors = vErrors.length;
 }
-var valid0 = _errs48 === errors;
+var valid0 = _errs50 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.command !== undefined){
-let data20 = data.command;
-const _errs49 = errors;
-if(errors === _errs49){
-if(Array.isArray(data20)){
-if(data20.length > 65536){
+let data21 = data.command;
+const _errs51 = errors;
+if(errors === _errs51){
+if(Array.isArray(data21)){
+if(data21.length > 65536){
 validate84.errors = [{instancePath:instancePath+"/command",keyword:"maxItems",params:{limit: 65536},message:"must NOT have more than 65536 items"}];
 return false;
 }
 else {
-if(data20.length < 1){
+if(data21.length < 1){
 validate84.errors = [{instancePath:instancePath+"/command",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"}];
 return false;
 }
 else {
 var valid13 = true;
-const len6 = data20.length;
+const len6 = data21.length;
 for(let i6=0; i6<len6; i6++){
-let data21 = data20[i6];
-const _errs51 = errors;
-if(errors === _errs51){
-if(typeof data21 === "string"){
-if(func1(data21) > 65535){
+let data22 = data21[i6];
+const _errs53 = errors;
+if(errors === _errs53){
+if(typeof data22 === "string"){
+if(func1(data22) > 65535){
 validate84.errors = [{instancePath:instancePath+"/command/" + i6,keyword:"maxLength",params:{limit: 65535},message:"must NOT have more than 65535 characters"}];
 return false;
 }
@@ -7529,7 +7541,7 @@ validate84.errors = [{instancePath:instancePath+"/command/" + i6,keyword:"type",
 return false;
 }
 }
-var valid13 = _errs51 === errors;
+var valid13 = _errs53 === errors;
 if(!valid13){
 break;
 }
@@ -7542,23 +7554,23 @@ validate84.errors = [{instancePath:instancePath+"/command",keyword:"type",params
 return false;
 }
 }
-var valid0 = _errs49 === errors;
+var valid0 = _errs51 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.stdinName !== undefined){
-let data22 = data.stdinName;
-const _errs53 = errors;
-if(errors === _errs53){
-if(typeof data22 === "string"){
-if(func1(data22) > 65535){
+let data23 = data.stdinName;
+const _errs55 = errors;
+if(errors === _errs55){
+if(typeof data23 === "string"){
+if(func1(data23) > 65535){
 validate84.errors = [{instancePath:instancePath+"/stdinName",keyword:"maxLength",params:{limit: 65535},message:"must NOT have more than 65535 characters"}];
 return false;
 }
 else {
-if(func1(data22) < 1){
+if(func1(data23) < 1){
 validate84.errors = [{instancePath:instancePath+"/stdinName",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
 return false;
 }
@@ -7569,47 +7581,47 @@ validate84.errors = [{instancePath:instancePath+"/stdinName",keyword:"type",para
 return false;
 }
 }
-var valid0 = _errs53 === errors;
-}
-else {
-var valid0 = true;
-}
-if(valid0){
-if(data.skipIfUnchanged !== undefined){
-const _errs55 = errors;
-if(typeof data.skipIfUnchanged !== "boolean"){
-validate84.errors = [{instancePath:instancePath+"/skipIfUnchanged",keyword:"type",params:{type: "boolean"},message:"must be boolean"}];
-return false;
-}
 var valid0 = _errs55 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
-if(data.tags !== undefined){
-let data24 = data.tags;
+if(data.skipIfUnchanged !== undefined){
 const _errs57 = errors;
-if(errors === _errs57){
-if(Array.isArray(data24)){
-if(data24.length > 1024){
+if(typeof data.skipIfUnchanged !== "boolean"){
+validate84.errors = [{instancePath:instancePath+"/skipIfUnchanged",keyword:"type",params:{type: "boolean"},message:"must be boolean"}];
+return false;
+}
+var valid0 = _errs57 === errors;
+}
+else {
+var valid0 = true;
+}
+if(valid0){
+if(data.tags !== undefined){
+let data25 = data.tags;
+const _errs59 = errors;
+if(errors === _errs59){
+if(Array.isArray(data25)){
+if(data25.length > 1024){
 validate84.errors = [{instancePath:instancePath+"/tags",keyword:"maxItems",params:{limit: 1024},message:"must NOT have more than 1024 items"}];
 return false;
 }
 else {
 var valid14 = true;
-const len7 = data24.length;
+const len7 = data25.length;
 for(let i7=0; i7<len7; i7++){
-let data25 = data24[i7];
-const _errs59 = errors;
-if(errors === _errs59){
-if(typeof data25 === "string"){
-if(func1(data25) > 1024){
+let data26 = data25[i7];
+const _errs61 = errors;
+if(errors === _errs61){
+if(typeof data26 === "string"){
+if(func1(data26) > 1024){
 validate84.errors = [{instancePath:instancePath+"/tags/" + i7,keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"}];
 return false;
 }
 else {
-if(func1(data25) < 1){
+if(func1(data26) < 1){
 validate84.errors = [{instancePath:instancePath+"/tags/" + i7,keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
 return false;
 }
@@ -7620,7 +7632,7 @@ validate84.errors = [{instancePath:instancePath+"/tags/" + i7,keyword:"type",par
 return false;
 }
 }
-var valid14 = _errs59 === errors;
+var valid14 = _errs61 === errors;
 if(!valid14){
 break;
 }
@@ -7632,23 +7644,23 @@ validate84.errors = [{instancePath:instancePath+"/tags",keyword:"type",params:{t
 return false;
 }
 }
-var valid0 = _errs57 === errors;
+var valid0 = _errs59 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.host !== undefined){
-let data26 = data.host;
-const _errs61 = errors;
-if(errors === _errs61){
-if(typeof data26 === "string"){
-if(func1(data26) > 1024){
+let data27 = data.host;
+const _errs63 = errors;
+if(errors === _errs63){
+if(typeof data27 === "string"){
+if(func1(data27) > 1024){
 validate84.errors = [{instancePath:instancePath+"/host",keyword:"maxLength",params:{limit: 1024},message:"must NOT have more than 1024 characters"}];
 return false;
 }
 else {
-if(func1(data26) < 1){
+if(func1(data27) < 1){
 validate84.errors = [{instancePath:instancePath+"/host",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
 return false;
 }
@@ -7659,24 +7671,24 @@ validate84.errors = [{instancePath:instancePath+"/host",keyword:"type",params:{t
 return false;
 }
 }
-var valid0 = _errs61 === errors;
+var valid0 = _errs63 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.repository !== undefined){
-let data27 = data.repository;
-const _errs63 = errors;
-const _errs64 = errors;
-if(errors === _errs64){
-if(typeof data27 === "string"){
-if(func1(data27) > 4096){
+let data28 = data.repository;
+const _errs65 = errors;
+const _errs66 = errors;
+if(errors === _errs66){
+if(typeof data28 === "string"){
+if(func1(data28) > 4096){
 validate84.errors = [{instancePath:instancePath+"/repository",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"}];
 return false;
 }
 else {
-if(func1(data27) < 1){
+if(func1(data28) < 1){
 validate84.errors = [{instancePath:instancePath+"/repository",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
 return false;
 }
@@ -7687,24 +7699,24 @@ validate84.errors = [{instancePath:instancePath+"/repository",keyword:"type",par
 return false;
 }
 }
-var valid0 = _errs63 === errors;
+var valid0 = _errs65 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.key !== undefined){
-let data28 = data.key;
-const _errs66 = errors;
-const _errs67 = errors;
-if(errors === _errs67){
-if(typeof data28 === "string"){
-if(func1(data28) > 4096){
+let data29 = data.key;
+const _errs68 = errors;
+const _errs69 = errors;
+if(errors === _errs69){
+if(typeof data29 === "string"){
+if(func1(data29) > 4096){
 validate84.errors = [{instancePath:instancePath+"/key",keyword:"maxLength",params:{limit: 4096},message:"must NOT have more than 4096 characters"}];
 return false;
 }
 else {
-if(func1(data28) < 1){
+if(func1(data29) < 1){
 validate84.errors = [{instancePath:instancePath+"/key",keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
 return false;
 }
@@ -7715,41 +7727,41 @@ validate84.errors = [{instancePath:instancePath+"/key",keyword:"type",params:{ty
 return false;
 }
 }
-var valid0 = _errs66 === errors;
+var valid0 = _errs68 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.keyCommand !== undefined){
-let data29 = data.keyCommand;
-const _errs69 = errors;
-const _errs70 = errors;
-if(errors === _errs70){
-if(Array.isArray(data29)){
-if(data29.length > 1024){
+let data30 = data.keyCommand;
+const _errs71 = errors;
+const _errs72 = errors;
+if(errors === _errs72){
+if(Array.isArray(data30)){
+if(data30.length > 1024){
 validate84.errors = [{instancePath:instancePath+"/keyCommand",keyword:"maxItems",params:{limit: 1024},message:"must NOT have more than 1024 items"}];
 return false;
 }
 else {
-if(data29.length < 1){
+if(data30.length < 1){
 validate84.errors = [{instancePath:instancePath+"/keyCommand",keyword:"minItems",params:{limit: 1},message:"must NOT have fewer than 1 items"}];
 return false;
 }
 else {
 var valid18 = true;
-const len8 = data29.length;
+const len8 = data30.length;
 for(let i8=0; i8<len8; i8++){
-let data30 = data29[i8];
-const _errs72 = errors;
-if(errors === _errs72){
-if(typeof data30 === "string"){
-if(func1(data30) > 65535){
+let data31 = data30[i8];
+const _errs74 = errors;
+if(errors === _errs74){
+if(typeof data31 === "string"){
+if(func1(data31) > 65535){
 validate84.errors = [{instancePath:instancePath+"/keyCommand/" + i8,keyword:"maxLength",params:{limit: 65535},message:"must NOT have more than 65535 characters"}];
 return false;
 }
 else {
-if(func1(data30) < 1){
+if(func1(data31) < 1){
 validate84.errors = [{instancePath:instancePath+"/keyCommand/" + i8,keyword:"minLength",params:{limit: 1},message:"must NOT have fewer than 1 characters"}];
 return false;
 }
@@ -7760,7 +7772,7 @@ validate84.errors = [{instancePath:instancePath+"/keyCommand/" + i8,keyword:"typ
 return false;
 }
 }
-var valid18 = _errs72 === errors;
+var valid18 = _errs74 === errors;
 if(!valid18){
 break;
 }
@@ -7773,35 +7785,36 @@ validate84.errors = [{instancePath:instancePath+"/keyCommand",keyword:"type",par
 return false;
 }
 }
-var valid0 = _errs69 === errors;
+var valid0 = _errs71 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.hooks !== undefined){
-const _errs74 = errors;
+const _errs76 = errors;
 if(!(validate90(data.hooks, {instancePath:instancePath+"/hooks",parentData:data,parentDataProperty:"hooks",rootData,dynamicAnchors}))){
 vErrors = vErrors === null ? validate90.errors : vErrors.concat(validate90.errors);
 errors = vErrors.length;
 }
-var valid0 = _errs74 === errors;
+var valid0 = _errs76 === errors;
 }
 else {
 var valid0 = true;
 }
 if(valid0){
 if(data.compression !== undefined){
-let data32 = data.compression;
-const _errs75 = errors;
-if(!((((data32 === "none") || (data32 === "fast")) || (data32 === "high")) || (data32 === "lz4"))){
+let data33 = data.compression;
+const _errs77 = errors;
+if(!((((data33 === "none") || (data33 === "fast")) || (data33 === "high")) || (data33 === "lz4"))){
 validate84.errors = [{instancePath:instancePath+"/compression",keyword:"enum",params:{allowedValues: schema224.enum},message:"must be equal to one of the allowed values"}];
 return false;
 }
-var valid0 = _errs75 === errors;
+var valid0 = _errs77 === errors;
 }
 else {
 var valid0 = true;
+}
 }
 }
 }

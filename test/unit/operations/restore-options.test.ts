@@ -1,4 +1,5 @@
 /** What a restore does about what is in the target already, and its other options. */
+import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
   existsSync,
@@ -14,6 +15,7 @@ import {
   statSync,
   symlinkSync,
   truncateSync,
+  unlinkSync,
   utimesSync,
   writeFileSync,
 } from 'node:fs';
@@ -24,10 +26,20 @@ import { parseKeyFile } from '../../../src/format/key-file.ts';
 import { restore } from '../../../src/operations/restore.ts';
 import { openRepository, type Repository } from '../../../src/repo/repository.ts';
 import { FsStorage } from '../../../src/storage/index.ts';
+import { overwritePolicies } from '../../../src/target/existing.ts';
 import { legalName } from '../../../src/target/legal-name.ts';
 import { recover, TestRepository } from '../recover/writer.ts';
 import { codeOfAsync, temporaryFolder } from '../support.ts';
-import { backUp, describeTree, newRepository, noise, restoreTo } from './tree.ts';
+import { backUp, describeTree, newRepository, noise, type Restored, restoreTo } from './tree.ts';
+
+/** Whether a filesystem can be mounted here. */
+const canMount = ((): boolean => {
+  const at = mkdtempSync(join(tmpdir(), 'backpack-mount-'));
+  const done = spawnSync('mount', ['-t', 'tmpfs', 'none', at]).status === 0;
+  if (done) spawnSync('umount', [at]);
+  rmSync(at, { recursive: true });
+  return done;
+})();
 
 let repository: Repository;
 let source: string;
@@ -153,16 +165,43 @@ describe('--dry-run', () => {
     const before = describeTree(target);
     expect(await actions(target, 'if-changed')).toEqual([
       'keep top',
-      'keep top/hard1',
-      'keep top/hard2',
       'keep top/large',
       'keep top/link',
       'keep top/zeros',
       'make top/sub',
       'make top/sub/b',
       'replace top/a',
+      // Another name of the same file may be outside the target.
+      'replace top/hard1',
+      'replace top/hard2',
     ]);
     expect(describeTree(target)).toEqual(before);
+  });
+
+  it.each(overwritePolicies)('counts what a restore with --overwrite %s counts', async (overwrite) => {
+    const target = await restored();
+    writeFileSync(join(target, 'top/a'), 'mine');
+    renameSync(join(target, 'top/sub'), join(target, 'elsewhere'));
+    unlinkSync(join(target, 'top/hard2'));
+    linkSync(join(target, 'top/zeros'), join(target, 'top/hard2'));
+    unlinkSync(join(target, 'top/link'));
+    writeFileSync(join(target, 'top/link'), '');
+    const countsOf = ({ elapsedMs: _, problems, ...counts }: Restored): object => ({
+      ...counts,
+      problems: codes({ problems }),
+    });
+    const dry = await restoreTo(repository, { target, overwrite, dryRun: true });
+    const wet = await restoreTo(repository, { target, overwrite });
+    expect(countsOf(dry)).toEqual(countsOf(wet));
+    expect(dry.replaced > 0).toBe(overwrite !== 'never');
+  });
+
+  it('counts as many bytes as the backup did, hard links included', async () => {
+    const backedUp = await backUp(repository, source);
+    const target = join(temporaryFolder(), 'new');
+    const dry = await restoreTo(repository, { target, dryRun: true });
+    const wet = await restoreTo(repository, { target });
+    for (const done of [dry, wet]) expect([done.files, done.bytes]).toEqual([backedUp.files, backedUp.bytes]);
   });
 });
 
@@ -209,6 +248,63 @@ describe('--delete', () => {
     expect(readdirSync(join(target, 'top/sub'))).toEqual(['b']);
   });
 
+  it('spares what the backup could not read, and the folders that hold it', async () => {
+    const made = new TestRepository();
+    onTestFinished(() => rmSync(dirname(made.dir), { recursive: true }));
+    made.snapshot(
+      [
+        { path: 'd', t: 'd' },
+        { path: 'd/closed', t: 'd' },
+      ],
+      {
+        errors: [
+          ['d/file', 'EACCES'],
+          ['d/closed', 'EACCES'],
+          ['d/sub/inner', 'EIO'],
+        ],
+      },
+    );
+    const target = temporaryFolder();
+    mkdirSync(join(target, 'd/closed/deep'), { recursive: true });
+    mkdirSync(join(target, 'd/sub'));
+    for (const path of ['file', 'file2', 'closed/deep/x', 'sub/inner', 'sub/other'])
+      writeFileSync(join(target, 'd', path), '');
+    const done = await restoreTo(await openTest(made), { target, confirmDelete: async () => true });
+    expect((readdirSync(join(target, 'd'), { recursive: true }) as string[]).sort()).toEqual([
+      'closed',
+      'closed/deep',
+      'closed/deep/x',
+      'file',
+      'sub',
+      'sub/inner',
+    ]);
+    expect([done.deleted, done.unread, done.failed]).toEqual([2, 3, 0]);
+  });
+
+  it.skipIf(!canMount)(
+    'leaves alone another filesystem, which a backup may have stored as empty',
+    async () => {
+      const top = temporaryFolder();
+      mkdirSync(join(top, 'd/mounted'), { recursive: true });
+      const repo = await newRepository();
+      await backUp(repo, top);
+      const target = temporaryFolder();
+      mkdirSync(join(target, 'd/mounted'), { recursive: true });
+      mkdirSync(join(target, 'd/extra/mounted'), { recursive: true });
+      for (const at of ['d/mounted', 'd/extra/mounted']) {
+        expect(spawnSync('mount', ['-t', 'tmpfs', 'none', join(target, at)]).status).toBe(0);
+        onTestFinished(() => void spawnSync('umount', [join(target, at)]));
+        writeFileSync(join(target, at, 'of somebody'), '');
+      }
+      writeFileSync(join(target, 'd/file'), '');
+      const done = await restoreTo(repo, { target, confirmDelete: async () => true });
+      for (const at of ['d/mounted', 'd/extra/mounted'])
+        expect(readdirSync(join(target, at))).toEqual(['of somebody']);
+      expect(done.deleted).toBe(1);
+      expect(codes(done)).toEqual(['d/extra/mounted BP_TARGET_WRITE']);
+    },
+  );
+
   it('is refused for a partial snapshot', async () => {
     const made = new TestRepository();
     onTestFinished(() => rmSync(dirname(made.dir), { recursive: true }));
@@ -218,6 +314,28 @@ describe('--delete', () => {
     const run = (): Promise<unknown> => restoreTo(partial, { target, confirmDelete: async () => true });
     expect(await codeOfAsync(run)).toBe('BP_DELETE_UNSURE');
   });
+});
+
+describe('a restore that comes to nothing', () => {
+  it.each([
+    ['a path that is not there', { path: 'top/nope' }, 'BP_NO_PATH'],
+    ['no room', { noRoom: true }, 'BP_NO_SPACE'],
+  ] as const)(
+    'leaves no folder behind: %s',
+    async (_, { noRoom, ...options }: { noRoom?: true; path?: string }, code) => {
+      const above = temporaryFolder();
+      const from = noRoom === undefined ? repository : await huge(-2, 2 ** 43);
+      expect(await codeOfAsync(() => restoreTo(from, { target: join(above, 'a/b/c'), ...options }))).toBe(
+        code,
+      );
+      expect(readdirSync(above)).toEqual([]);
+      // What was there stays, empty as it may be.
+      mkdirSync(join(above, 'a'));
+      expect(await codeOfAsync(() => restoreTo(from, { target: join(above, 'a/b'), ...options }))).toBe(code);
+      expect(readdirSync(above)).toEqual(['a']);
+      expect(readdirSync(join(above, 'a'))).toEqual([]);
+    },
+  );
 });
 
 it('--verify finds what is no longer on the disk as it was restored', async () => {
@@ -246,17 +364,17 @@ it('--sparse makes holes of zeros', async () => {
     expect(readFileSync(join(target, name)).equals(readFileSync(join(source, name)))).toBe(true);
 });
 
-describe('where there is no room', () => {
-  /** A snapshot of one file. */
-  async function huge(extent: number, length: number): Promise<Repository> {
-    const made = new TestRepository();
-    onTestFinished(() => rmSync(dirname(made.dir), { recursive: true }));
-    const extra = { s: length, e: [[extent, 0, 0, length]], x: '0'.repeat(16) };
-    const stats = { files: 1, bytes: 2 ** 43, stored: 0 };
-    made.snapshot([{ path: 'huge', content: Buffer.from('x'), extra }], { root: { stats } });
-    return openTest(made);
-  }
+/** A snapshot of one file. */
+async function huge(extent: number, length: number): Promise<Repository> {
+  const made = new TestRepository();
+  onTestFinished(() => rmSync(dirname(made.dir), { recursive: true }));
+  const extra = { s: length, e: [[extent, 0, 0, length]], x: '0'.repeat(16) };
+  const stats = { files: 1, bytes: 2 ** 43, stored: 0 };
+  made.snapshot([{ path: 'huge', content: Buffer.from('x'), extra }], { root: { stats } });
+  return openTest(made);
+}
 
+describe('where there is no room', () => {
   it('refuses to begin', async () => {
     const target = temporaryFolder();
     const full = await huge(-2, 2 ** 43);

@@ -192,6 +192,8 @@ export class TestRepository {
       writer?: string;
       packWriter?: string;
       lines?: (l: string[]) => string[];
+      /** Paths that could not be read, and why. */
+      errors?: readonly (readonly [string, string])[];
       root?: object;
       pages?: number;
       frame?: FrameOptions;
@@ -257,7 +259,8 @@ export class TestRepository {
       const g = groups.map((lines, i) =>
         JSON.stringify(['G', packs.indexOf(meta), i, lines.length, pathOf(lines[0]), pathOf(lines.at(-1))]),
       );
-      return [Buffer.from(`${JSON.stringify(root)}\n`), Buffer.from(`${[...k, ...g].join('\n')}\n`)];
+      const e = (o.errors ?? []).map((error) => JSON.stringify(['E', ...error]));
+      return [Buffer.from(`${JSON.stringify(root)}\n`), Buffer.from(`${[...k, ...g, ...e].join('\n')}\n`)];
     };
     const metaId = this.newId();
     const meta = this.container({

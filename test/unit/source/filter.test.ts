@@ -1,5 +1,15 @@
 /** What a walk leaves out, beyond the table of docs/choosing.md: mounts, named paths, lists, names of bytes, hostile rules. */
-import { type BigIntStats, lstatSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import {
+  type BigIntStats,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { toByteString, utf8ToByteString } from '../../../src/base/bytes.ts';
@@ -47,6 +57,57 @@ function tree(...paths: string[]): string {
   }
   return root;
 }
+
+describe('the flag d', () => {
+  const left = 'excluded: --exclude-nodump';
+
+  it('is asked of files and folders only, and never of what was named', () => {
+    const top = tree('a', 'd/inner', 'e/inner');
+    spawnSync('mkfifo', [join(top, 'pipe')]);
+    symlinkSync('a', join(top, 'link'));
+    let asked = 0;
+    const flags = (fd: number): number => {
+      asked += 1;
+      return fstatSync(fd).ino === statSync(join(top, 'e')).ino ? 0x10 : 0x40 | 0x80000;
+    };
+    const all = { [top]: 'stored', [join(top, 'link')]: 'stored', [join(top, 'pipe')]: 'stored' };
+    expect(run([rootOf(top, '/')], { nodump: true }, { flags: { flags } })).toMatchObject({
+      ...all,
+      [join(top, 'a')]: left,
+      [join(top, 'd')]: left,
+      [join(top, 'e')]: 'stored',
+      [join(top, 'e/inner')]: left,
+    });
+    expect(asked).toBe(4);
+    expect(run([rootOf(join(top, 'a'), '/')], { nodump: true }, { flags: { flags } })).toMatchObject({
+      [join(top, 'a')]: 'stored',
+    });
+    expect(asked).toBe(4);
+  });
+
+  it('is not looked for without being asked for', () => {
+    const top = tree('a');
+    const flags = (): number => 0x40;
+    expect(run([rootOf(top, '/')], {}, { flags: { flags } })).toMatchObject({ [join(top, 'a')]: 'stored' });
+  });
+
+  it('where the filesystem has none, is said once, and each is asked no longer', () => {
+    const top = tree('a', 'b', 'c');
+    const said: string[] = [];
+    let asked = 0;
+    const flags = (): undefined => {
+      asked += 1;
+      return undefined;
+    };
+    const onIgnored = (path: string, message: string): void => void said.push(`${path}: ${message}`);
+    const found = run([rootOf(top, '/')], { nodump: true }, { flags: { flags }, onIgnored });
+    expect(Object.values(found).filter((what) => what !== 'stored')).toEqual([]);
+    expect(said).toEqual([
+      `${join(top, 'a')}: its filesystem has no flags, so --exclude-nodump leaves out nothing there`,
+    ]);
+    expect(asked).toBe(1);
+  });
+});
 
 describe('filesystems', () => {
   const lines =
