@@ -84,6 +84,15 @@ export type RestoreEvent =
       readonly record?: number;
     }
   | {
+      /** The snapshot's own object is damaged, and its copy was used: nothing is lost. */
+      readonly type: 'copy';
+      readonly object: string;
+      readonly code: string;
+      readonly message: string;
+      /** The pack with the copy. */
+      readonly copy: string;
+    }
+  | {
       /** One entry was restored, or would be. */
       readonly type: 'entry';
       readonly path: ByteString;
@@ -112,11 +121,13 @@ export interface RestoreSummary {
   readonly damaged: number;
   /** Other things that could not be restored. */
   readonly failed: number;
+  /** Whether the snapshot's own object is damaged, and its copy was used. */
+  readonly fromCopy: boolean;
   readonly elapsedMs: number;
 }
 
 type Counts = {
-  -readonly [K in Exclude<keyof RestoreSummary, 'snapshotId' | 'target' | 'elapsedMs'>]: number;
+  -readonly [K in Exclude<keyof RestoreSummary, 'snapshotId' | 'target' | 'fromCopy' | 'elapsedMs'>]: number;
 };
 
 /**
@@ -131,13 +142,21 @@ export async function restore(
   const started = Date.now();
   const list = await listSnapshots(repository);
   const info = findSnapshot(list, options.snapshot);
+  const snapshot = await loadSnapshot(repository, info);
   const task = new RestoreTask(repository, info, options, emit);
-  // The newest snapshot may be one of those that cannot be read: never restore an older one without a word.
+  // What cannot be read may be a later snapshot all the same, or say that this one was forgotten.
   if (/^(?:latest|@)/.test(options.snapshot)) {
-    for (const { name, error } of list.unreadable) task.problem('', error.with({ object: name }));
+    for (const { name, error, copy } of list.unreadable)
+      if (copy === undefined) task.problem('', error.with({ object: name }));
   }
-  const target = await task.run();
-  return { snapshotId: info.id, target, ...task.counts, elapsedMs: Date.now() - started };
+  const { copy, damage } = snapshot;
+  const fromCopy = copy !== undefined && damage !== undefined;
+  if (fromCopy) {
+    const { code, message } = damage;
+    emit({ type: 'copy', object: info.object.name, code, message, copy: copy.pack.name });
+  }
+  const target = await task.run(snapshot);
+  return { snapshotId: info.id, target, ...task.counts, fromCopy, elapsedMs: Date.now() - started };
 }
 
 class RestoreTask {
@@ -174,9 +193,8 @@ class RestoreTask {
   }
 
   /** @returns the target's path */
-  async run(): Promise<string> {
+  async run(snapshot: LoadedSnapshot): Promise<string> {
     const { dryRun = false, sparse = false, overwrite = 'never' } = this.#o;
-    const snapshot = await loadSnapshot(this.#repository, this.#info);
     await checkWriter(this.#repository, snapshot);
     if (dryRun && !existsSync(this.#o.target)) {
       await this.#wouldMakeAll(snapshot);
