@@ -1564,7 +1564,7 @@ function checkSnapshotRoot(o, id) {
 
 /** The whole stream of a snapshot: packs of the K lines, pages of the G lines, errors of the E lines. */
 function readSnapshot(snapshot, lenient = false) {
-  const stream = { root: null, packs: [], pages: [], errors: [] };
+  const stream = { root: null, packs: [], pages: [], errors: [], copy: snapshot.copy };
   for (const bytes of linesOf(snapshot.pieces())) {
     const o = parseLine(bytes);
     if (!stream.root) {
@@ -1694,48 +1694,70 @@ function findCopy(repo, name) {
   return null;
 }
 
-/** All snapshots that can be read, oldest first: { list, hidden: id -> reason, lost: [absent ids] }. */
+/** Runs `work`; reports an error with a code, and gives undefined then. */
+function attempt(report, name, work) {
+  try {
+    return work();
+  } catch (e) {
+    if (!e.code?.startsWith('E_')) throw e;
+    e.where ??= name;
+    report(e);
+    return undefined;
+  }
+}
+
+/**
+ * Copies of snapshots: of all (wanted null), or of those in `wanted`, id -> writer, null when that is not known. Whoever
+ * stole the file of a write-only writer can write any id: without a known writer, all copies must be of one.
+ */
+function findCopies(repo, wanted, report) {
+  const found = new Map();
+  const [near = ''] = wanted?.keys() ?? [];
+  const away = (name) => (near ? Math.abs(idMillis(name.slice(-44)) - idMillis(near)) : 0);
+  for (const name of repo.list('packs').sort((a, b) => away(a) - away(b))) {
+    const s = attempt(report, name, () => findCopy(repo, name));
+    const writer = wanted?.get(s?.id) ?? s?.writer;
+    if (!s || (wanted && !wanted.has(s.id)) || s.writer !== writer) continue;
+    found.set(s.id, found.has(s.id) && found.get(s.id)?.writer !== s.writer ? null : s);
+    if (wanted && [...wanted].every(([id, w]) => w && found.get(id))) break;
+  }
+  for (const [id, s] of found) if (!s) found.delete(id);
+  return found;
+}
+
+/** All snapshots that can be read, oldest first: { list, hidden: id -> reason, unread: [ids], all }. */
 function loadSnapshots(repo, report) {
   const found = new Map();
   const hidden = new Map();
   const dropped = new Set();
-  const unreadable = new Set();
-  const attempt = (name, work) => {
-    try {
-      return work();
-    } catch (e) {
-      if (!e.code?.startsWith('E_')) throw e;
-      e.where ??= name;
-      report(e);
-      return undefined;
-    }
-  };
+  const unread = new Map(); // id -> writer (null when that cannot be read either) and what is wrong
   const names = repo.list('snapshots');
   for (const name of names) {
-    const id = attempt(name, () => {
+    let writer = null;
+    let error = null;
+    const tell = (e) => {
+      error = e;
+      report(e);
+    };
+    const root = attempt(tell, name, () => {
       const c = repo.container(name);
+      writer = c.writer;
       check(c.records > 0, 'E_JSON', 'the snapshot is empty');
       const [line, ...more] = linesOf([c.record(0)]);
       check(line && !more.length, 'E_JSON', 'record 0 is not exactly the first line');
-      const root = checkSnapshotRoot(parseLine(line), c.id);
-      found.set(c.id, {
-        id: c.id,
-        name,
-        root,
-        writer: c.writer,
-        copy: false,
-        pieces: () => repo.container(name).allRecords(),
-      });
-      return c.id;
+      return checkSnapshotRoot(parseLine(line), c.id);
     });
-    if (!id) unreadable.add(/([0-9a-f]{40})\.bpk$/.exec(name)?.[1]);
+    const id = name.slice(-44, -4);
+    const pieces = () => repo.container(name).allRecords();
+    if (root) found.set(id, { id, name, root, writer, copy: false, pieces });
+    else if (isId(id)) unread.set(id, { writer, error });
   }
   for (const name of repo.list('drop'))
-    for (const id of attempt(name, () => readDrop(repo.container(name))) ?? []) dropped.add(id);
+    for (const id of attempt(report, name, () => readDrop(repo.container(name))) ?? []) dropped.add(id);
   const absent = new Set();
   for (const s of found.values()) {
     for (const id of [s.root.prev, ...s.root.known])
-      if (id && !found.has(id) && !dropped.has(id) && !unreadable.has(id)) absent.add(id);
+      if (id && !found.has(id) && !dropped.has(id) && !unread.has(id)) absent.add(id);
   }
   for (const id of absent)
     report(
@@ -1745,12 +1767,15 @@ function loadSnapshots(repo, report) {
         `snapshot ${id}`,
       ),
     );
-  if (found.size === 0 || unreadable.size > 0 || absent.size > 0) {
-    // Copies are candidates: uncommitted and forgotten snapshots look alike (section 13).
-    for (const name of repo.list('packs')) {
-      const s = attempt(name, () => findCopy(repo, name));
-      if (s && !found.has(s.id) && (names.length === 0 || unreadable.has(s.id) || absent.has(s.id)))
-        found.set(s.id, s);
+  // Copies are candidates: uncommitted and forgotten snapshots look alike (section 13). Where the object itself is
+  // still there, only damaged, it was committed.
+  const wanted = new Map([...absent].map((id) => [id, null]));
+  for (const [id, { writer }] of unread) wanted.set(id, writer);
+  if (names.length === 0 || wanted.size > 0) {
+    for (const [id, s] of findCopies(repo, names.length === 0 ? null : wanted, report)) {
+      const { error } = unread.get(id) ?? {};
+      if (error) error.repaired = true; // not of a newer version, whatever it looks like
+      found.set(id, { ...s, damaged: unread.delete(id) });
     }
   }
   for (const id of dropped) hidden.set(id, 'forgotten: a drop object names it');
@@ -1772,6 +1797,7 @@ function loadSnapshots(repo, report) {
   return {
     list: [...found.values()].filter((s) => !hidden.has(s.id)).sort(order),
     hidden,
+    unread: [...unread.keys()].filter((id) => !dropped.has(id)),
     all: [...found.values()],
   };
 }
@@ -1808,7 +1834,7 @@ function endOfTime(text) {
   return Date.UTC(Y + a, M - 1 + b, D + c, h + d, min + e, s + f) / 1000;
 }
 
-function selectSnapshot({ list, hidden }, wanted) {
+function selectSnapshot({ list, hidden, unread }, wanted) {
   const next = 'node recover.js ... list';
   if (wanted === 'latest' || wanted[0] === '@') {
     const end = wanted[0] === '@' ? endOfTime(wanted.slice(1)) : Number.POSITIVE_INFINITY;
@@ -1820,6 +1846,16 @@ function selectSnapshot({ list, hidden }, wanted) {
         `there is no complete snapshot${wanted === 'latest' ? '' : ` up to ${wanted.slice(1)}`}`,
         list.length ? 'only partial ones are there; name one by its id' : 'no snapshot could be read',
         list.length ? next : 'node recover.js ... scan --to DIR rebuilds files from packs alone',
+      );
+    // an older one never takes the place of one that cannot be read
+    const later = unread.find((id) => id > s.id && idMillis(id) < end * 1000);
+    if (later)
+      throw new Fatal(
+        'E_MISSING',
+        1,
+        `snapshot ${shortId(later)}, which may be ${wanted}, cannot be read`,
+        'see above; no copy of it was found',
+        `an older one can: node recover.js ... restore ${shortId(s.id)} --to DIR`,
       );
     return s;
   }
@@ -2262,20 +2298,25 @@ function selection(wanted) {
   };
 }
 
-function openStream(snapshot, report) {
-  try {
-    return readSnapshot(snapshot, true);
-  } catch (e) {
-    e.where ??= snapshot.name;
-    if (e.code?.startsWith('E_')) report(e);
-    throw new Fatal(
-      e.code ?? 'E_READ',
-      4,
-      `the snapshot ${shortId(snapshot.id)} cannot be read`,
-      `${e.where}: ${e.message}`,
-      'choose another snapshot, or: scan --to DIR',
-    );
-  }
+/** The stream of a snapshot, or of its copy when it is damaged behind the root line; null: neither can be read. */
+function openStream(repo, snapshot, log, lenient) {
+  const read = (s) => attempt(log.damage, s.name, () => readSnapshot(s, lenient));
+  const stream = read(snapshot);
+  if (stream || snapshot.copy) return stream ?? null;
+  const copy = findCopies(repo, new Map([[snapshot.id, snapshot.writer]]), log.damage).get(snapshot.id);
+  if (copy) log.note(`note: instead of the damaged snapshot its copy is used, ${copy.name}`);
+  return (copy && read(copy)) ?? null;
+}
+function mustOpen(repo, snapshot, log) {
+  const stream = openStream(repo, snapshot, log, true);
+  if (stream) return stream;
+  throw new Fatal(
+    'E_READ',
+    4,
+    `the snapshot ${shortId(snapshot.id)} cannot be read`,
+    snapshot.name,
+    'choose another snapshot, or: scan --to DIR',
+  );
 }
 
 /** Section 18: all packs that a write-only writer's snapshot names are its own; one that is gone was perhaps moved. */
@@ -2296,7 +2337,7 @@ function checkPackWriters(repo, snapshot, stream) {
 }
 
 function restore(repo, snapshot, wanted, dir, log) {
-  const stream = openStream(snapshot, log.damage);
+  const stream = mustOpen(repo, snapshot, log);
   checkPackWriters(repo, snapshot, stream);
   const select = selection(wanted);
   const restorer = new Restorer(repo, dir, log);
@@ -2411,19 +2452,14 @@ function checkFileHash(repo, snapshot, entry, extents) {
 }
 
 function verifySnapshot(repo, snapshot, log, bad, seen, chunkCache) {
-  const stream = openStreamQuietly(snapshot, log);
+  const stream = openStream(repo, snapshot, log, false);
   if (!stream) return;
-  try {
-    checkPackWriters(repo, snapshot, stream);
-  } catch (e) {
-    if (!e.code?.startsWith('E_')) throw e;
-    log.damage(e);
-  }
+  attempt(log.damage, snapshot.name, () => checkPackWriters(repo, snapshot, stream));
   const packs = new Set();
   for (const { id, size } of stream.packs) {
     packs.add(id);
     const name = packName(id);
-    try {
+    attempt(log.damage, name, () => {
       const stat = fs.statSync(path.join(repo.dir, name), { throwIfNoEntry: false });
       if (!stat)
         check(
@@ -2431,16 +2467,13 @@ function verifySnapshot(repo, snapshot, log, bad, seen, chunkCache) {
           'E_MISSING',
           `needed by snapshot ${shortId(snapshot.id)}, is not there`,
         );
-      else if (!(snapshot.copy && size === 0))
+      else if (!(stream.copy && size === 0))
         check(
           stat.size === size,
           stat.size < size ? 'E_TRUNC' : 'E_EXTRA',
           `has ${stat.size} bytes, snapshot ${shortId(snapshot.id)} says ${size}`,
         );
-    } catch (e) {
-      if (!e.code?.startsWith('E_')) throw e;
-      log.damage(Object.assign(e, { where: e.where ?? name }));
-    }
+    });
   }
   const chunksFor = (c) => {
     if (!chunkCache.has(c.id)) {
@@ -2487,17 +2520,6 @@ function verifySnapshot(repo, snapshot, log, bad, seen, chunkCache) {
   }
   for (const g of stream.pages) seen.add(pageKey(g));
 }
-function openStreamQuietly(snapshot, log) {
-  try {
-    return readSnapshot(snapshot);
-  } catch (e) {
-    if (!e.code?.startsWith('E_')) throw e;
-    e.where ??= snapshot.name;
-    log.damage(e);
-    return null;
-  }
-}
-
 const sha256 = (bytes) => crypto.createHash('sha256').update(bytes).digest('hex');
 function readSmall(repo, name, max) {
   const fd = repo.openFile(name);
@@ -2534,20 +2556,12 @@ function readConfig(repo) {
 }
 /** The recovery kit against SHA256SUMS, and that against the kit= lines of the key (section 4.3). */
 function verifyKit(repo, key, log) {
-  const attempt = (where, work) => {
-    try {
-      work();
-    } catch (e) {
-      if (!e.code?.startsWith('E_')) throw e;
-      log.damage(Object.assign(e, { where: e.where ?? where }));
-    }
-  };
-  attempt('backpack.json', () => readConfig(repo));
+  attempt(log.damage, 'backpack.json', () => readConfig(repo));
   if (!fs.existsSync(path.join(repo.dir, 'recover')) && key.kits.length === 0) {
     log.note('recover/: there is no recovery kit in this repository');
     return;
   }
-  attempt('recover/SHA256SUMS', () => {
+  attempt(log.damage, 'recover/SHA256SUMS', () => {
     const sums = readSmall(repo, 'recover/SHA256SUMS', MiB);
     if (!key.kits.length)
       log.note('recover/: the key has no kit= line, so the kit is compared with its own SHA256SUMS only');
@@ -2563,7 +2577,7 @@ function verifyKit(repo, key, log) {
       check(m && m[2] !== '..', 'E_KIT', 'has a line that is not of sha256sum');
       covered.add(m[2]);
       const name = m[2] === '../README.txt' ? 'README.txt' : `recover/${m[2]}`;
-      attempt(name, () =>
+      attempt(log.damage, name, () =>
         check(
           sha256(readSmall(repo, name, 64 * MiB)) === m[1],
           'E_KIT',
@@ -2746,7 +2760,7 @@ class Log {
     this.io = io;
     this.result = result; // verify: findings are the result and go to stdout
     this.damaged = 0;
-    this.unsupported = 0;
+    this.newer = [];
     this.leftOut = 0;
     this.said = new Set();
     this.damage = this.damage.bind(this);
@@ -2762,7 +2776,7 @@ class Log {
     if (this.said.has(once)) return;
     if (this.said.size < 10000) this.said.add(once);
     this.damaged++;
-    if (UNSUPPORTED.includes(e.code) && !e.repaired) this.unsupported++;
+    if (UNSUPPORTED.includes(e.code)) this.newer.push(e);
     const [, object, record] = /^(.*?)(?: (record \d+|table))?$/.exec(e.where ?? '') ?? [];
     const line = this.json
       ? JSON.stringify({
@@ -2785,7 +2799,7 @@ class Log {
     this.note(`not restored: ${printable(p)}: ${what}`);
   }
   get exit() {
-    if (this.damaged) return this.unsupported === this.damaged ? 15 : 4;
+    if (this.damaged) return this.newer.filter((e) => !e.repaired).length === this.damaged ? 15 : 4;
     return this.leftOut ? 3 : 0;
   }
 }
@@ -2956,7 +2970,7 @@ function list(snapshots, log) {
     const { root } = s;
     const state = [
       root.partial ? 'partial' : '',
-      s.copy ? 'copy: perhaps never finished, or forgotten' : '',
+      s.damaged ? 'damaged, read from its copy' : s.copy ? 'copy: perhaps never finished, or forgotten' : '',
     ].filter(Boolean);
     if (log.json) {
       const { seq, time, host, set, roots, partial, stats } = root;
@@ -2977,7 +2991,7 @@ function list(snapshots, log) {
         }),
       );
     } else {
-      const text = (v) => printable(Buffer.from(typeof v === 'string' ? v : JSON.stringify(v ?? '-')));
+      const text = (v = '-') => printable(Buffer.from(typeof v === 'string' ? v : JSON.stringify(v)));
       log.out(
         `${shortId(s.id)}  ${dateText(root.time)}  ${text(root.host)}  ${text(root.set)}  ${text(root.stats.files)} files  ${sizeText(isInt(root.stats.bytes) ? root.stats.bytes : 0)}${state.length ? `  (${state.join('; ')})` : ''}`,
       );
@@ -2990,7 +3004,7 @@ function list(snapshots, log) {
 }
 
 function ls(repo, snapshot, wanted, log) {
-  const stream = openStream(snapshot, log.damage);
+  const stream = mustOpen(repo, snapshot, log);
   const select = selection(wanted);
   for (const entry of entriesOf(repo, snapshot, stream, select.page, log.damage)) {
     if (!select.entry(entry.path) || (wanted && isBelow(wanted, entry.path))) continue;

@@ -23,8 +23,8 @@ usage: sh recover.sh --key key.bin [--repo DIR] [--fast] [--jobs N] [COMMAND]
 --fast       decrypt without checking the authentication tags: only the XXH64 of whole files stands guard
 --jobs N     processes at once; default: the number of processors
 Keys are visible in the process list while this runs: use a machine that nobody else is logged in to.
-Exit: 0 ok, 2 usage, 3 something of an unknown type was left out, 4 damage, 10 no repository, 11 target in use,
-12 wrong key, 15 made by a newer version.
+Exit: 0 ok, 2 usage, 3 something was left out that this cannot restore, 4 damage, 10 no repository, 11 target in
+use, 12 wrong key, 15 made by a newer version.
 EOF
 }
 say() { printf '%s\n' "$*" >&2; }
@@ -455,6 +455,26 @@ EOF
   done
   rm -f "$T/sn/$id.c"
 }
+# copies: reads the snapshots that T/lost names (id, writer or -, object) from their copies, and takes them off that list.
+# Whoever stole a writer's file can write any id: where the writer is not known, all copies must be of one.
+copies() {
+  packs; pool copy $(($(wc -l <"$T/need")))
+  for f in "$T/sn"/*.src; do
+    [ -f "$f" ] || continue
+    id=${f##*/} id=${id%.src}
+    IFS=' ' read -r w k <"$T/pk/$id.r"
+    [ "$k" != meta ] || printf '%s %s %s\n' "$(head -n 1 "$T/sn/$id" | jq -r .id 2>/dev/null)" "$w" "$id"
+  done >"$T/cp"
+  awk -v L="$T/lost" 'BEGIN{while((getline l <L)>0){split(l,a," ");want[a[1]]=a[2]}}
+    ($1 in want)&&(want[$1]=="-"||want[$1]""==$2 ""){ if(($1 in w)&&w[$1]""!=$2 "") two[$1]=1; w[$1]=$2; p[$1]=$3}
+    END{for(i in p) if(!(i in two)) print i,p[i]}' "$T/cp" >"$T/cp.ok"
+  while IFS=' ' read -r s w id; do grep -q " $id\$" "$T/cp.ok" || rm -f "$T/sn/$id" "$T/sn/$id.src"; done <"$T/cp"
+  while IFS=' ' read -r s id; do
+    say "note: instead of the damaged snapshot $s its copy in pack $id is used"
+    sed "/^$s/d" "$T/lost" >"$T/lost.n"; mv "$T/lost.n" "$T/lost"
+  done <"$T/cp.ok"
+  [ -s "$T/lost" ] || NEWER='' # what looked like a newer version was damage
+}
 # containers DIR KIND: writes the list T/need of a folder; names that do not fit are reported
 containers() {
   : >"$T/need"
@@ -503,14 +523,19 @@ load_snapshots() {
     rm -f "$T/sn/$id" "$T/sn/$id.src"
   done <"$T/need" >"$T/dropped"
   containers snapshots snap; pool snap $(($(wc -l <"$T/need"))); errors
+  while IFS=' ' read -r p k id; do
+    [ -f "$T/sn/$id.src" ] || grep -q "^$id" "$T/dropped" || echo "$id - $p"
+  done <"$T/need" >"$T/lost"
   set -- "$T/sn"/*.src
   if [ ! -f "$1" ]; then
     [ -z "$NEWER" ] || quit 15 "the snapshots were made by a newer version"
     [ -z "$WRONG" ] || quit 12 "E_KEY: this key does not open this repository"
-    packs
-    [ ! -s "$T/need" ] || damage "E_MISSING: no readable snapshot in snapshots/; looking for the copies in packs/ (forgotten ones look alike)"
-    pool copy $(($(wc -l <"$T/need")))
   fi
+  if [ ! -s "$T/need" ]; then
+    packs
+    [ ! -s "$T/need" ] || damage "E_MISSING: no snapshot in snapshots/; looking for the copies in packs/ (forgotten ones look alike)"
+    pool copy $(($(wc -l <"$T/need")))
+  elif [ -s "$T/lost" ]; then copies; fi
   for f in "$T/sn"/*.src; do
     [ -f "$f" ] || continue
     id=${f##*/} id=${id%.src}
@@ -578,6 +603,11 @@ choose() {
   IFS=$TAB read -r SID seq STIME SWRITER part hid SSRC files bytes host set <<EOF
 $line
 EOF
+  # an older one never takes the place of one that cannot be read
+  [ "$spec" != latest ] || l=$(awk -v id="$SID" -v upto="$upto" '{t=$3; sub(/^.*\//,"",t)
+    t=substr(t,1,4) "-" substr(t,5,2) "-" substr(t,7,5) ":" substr(t,12,2) ":" substr(t,14,2)}
+    $1 ""> id ""&&(upto==""||substr(t,1,length(upto))<=upto){print $1; exit}' "$T/lost")
+  [ "$spec" != latest ] || [ -z "$l" ] || quit 4 "snapshot $l, which may be $1, cannot be read, and no copy of it was found; an older one can: $SID"
   [ "$hid" = 0 ] || say "note: snapshot $SID was forgotten or replaced"
   [ "$part" = 0 ] || say "note: snapshot $SID is a partial one"
 }
@@ -629,7 +659,13 @@ own_packs() {
 # make_plan: reads the pages of the chosen snapshot; T/plan
 make_plan() {
   IFS=' ' read -r id r <"$T/sn/$SSRC.src"
-  stream "$id" "$T/snap" "$r" 4294967296 || quit 4 "$CODE snapshot $SID"
+  stream "$id" "$T/snap" "$r" 4294967296 || {
+    [ "$SSRC" = "$SID" ] || quit 4 "$CODE snapshot $SID"
+    damage "$CODE snapshot $SID"
+    echo "$SID $SWRITER -" >"$T/lost"; copies
+    IFS=' ' read -r _ SSRC <"$T/cp.ok" && IFS=' ' read -r id r <"$T/sn/$SSRC.src" && stream "$id" "$T/snap" "$r" 4294967296 ||
+      quit 4 "the snapshot $SID cannot be read, and no copy of it was found"
+  }
   WANT=''
   if [ -n "$1" ]; then
     printf %s "$1" >"$T/want"
@@ -876,7 +912,7 @@ verify() {
   jq -r 'select(type=="array" and .[0]=="K")|"\(.[1]) \(.[2])"' "$T/snap" | while IFS=' ' read -r id size; do
     p=$REPO/packs/${id%???????????????????????????????????}/$id.bpk
     [ -f "$p" ] || { [ -f "$T/pk/$id.map" ] || echo "E_MISSING: pack $id of snapshot $SID"; continue; }
-    [ "$size" = $(($(wc -c <"$p"))) ] || echo "E_TRUNC: pack $id has not the size the snapshot names"
+    [ "$size" = $(($(wc -c <"$p"))) ] || { [ "$size" = 0 ] && [ "$SSRC" = "$id" ]; } || echo "E_TRUNC: pack $id has not the size the snapshot names"
     [ -f "$T/pk/$id.r" ] || continue
     IFS=' ' read -r w k <"$T/pk/$id.r" && [ "$w" = "$SWRITER" ] || echo "E_WRITER: pack $id of snapshot $SID is of another writer"
   done >"$T/kbad" 2>/dev/null

@@ -4,12 +4,16 @@ import {
   chmodSync,
   closeSync,
   constants,
+  existsSync,
   fstatSync,
   fsyncSync,
+  lstatSync,
   mkdirSync,
   openSync,
   readFileSync,
   renameSync,
+  rmdirSync,
+  unlinkSync,
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
@@ -43,13 +47,18 @@ export function readKeyBytes(path: string): Buffer {
   }
 }
 
-/** Writes a new key file, durable, mode 0600. @throws BackpackError BP_KEY_EXISTS */
-export function writeNewKey(path: string, text: string): void {
+/**
+ * Writes a new key file, durable, mode 0600.
+ * @returns takes the file back, and the folders made for it, when nothing was encrypted with the key
+ * @throws BackpackError BP_KEY_EXISTS, BP_KEY_FILE
+ */
+export function writeNewKey(path: string, text: string): () => void {
+  let made: string | undefined;
   try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
+    made = makeFolder(dirname(path));
     writeDurably(path, text, 'wx');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') {
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST' && lstatSync(path, { throwIfNoEntry: false })) {
       throw new BackpackError(
         'BP_KEY_EXISTS',
         `there is a file at ${path} already; key files are never overwritten`,
@@ -59,9 +68,48 @@ export function writeNewKey(path: string, text: string): void {
         },
       );
     }
-    throw keyFileError(`cannot write the key file ${path}`, error, path);
+    throw new BackpackError('BP_KEY_FILE', `cannot write the key file ${path}: ${(error as Error).message}`, {
+      kind: 'key',
+      context: { path },
+      cause: error,
+      hint: 'give a place that you may write to with --key FILE; no repository was made',
+    });
   }
   syncFolder(dirname(path));
+  return () => takeBack(path, made);
+}
+
+/**
+ * Makes a folder and those above it that are missing. Not by the recursive mkdir, which never ends below /proc.
+ * @returns the outermost one that was made
+ */
+function makeFolder(path: string): string | undefined {
+  try {
+    mkdirSync(path, { mode: 0o700 });
+    return path;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST') return undefined;
+    if (code !== 'ENOENT' || existsSync(dirname(path))) throw error;
+  }
+  const first = makeFolder(dirname(path));
+  mkdirSync(path, { mode: 0o700 });
+  return first ?? path;
+}
+
+/** @param first the outermost folder that was made for the file */
+function takeBack(path: string, first: string | undefined): void {
+  try {
+    unlinkSync(path);
+    for (
+      let folder = dirname(path);
+      first !== undefined && folder.startsWith(first);
+      folder = dirname(folder)
+    )
+      rmdirSync(folder);
+  } catch {
+    // What holds other things by now stays.
+  }
 }
 
 /** Replaces a key file by one with more lines: written beside it, then renamed, so that it is never half there. */

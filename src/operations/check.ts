@@ -13,10 +13,10 @@ import { parseHeader } from '../format/header.ts';
 import { nameFromJson } from '../format/name-json.ts';
 import { packName, parseContainerName, shortId, snapshotName } from '../format/names.ts';
 import { reject } from '../format/reject.ts';
-import { parseRoot, type Snapshot } from '../format/snapshot.ts';
+import type { Snapshot } from '../format/snapshot.ts';
 import type { CheckJob, CheckProblem, ObjectReport } from '../pipeline/check-jobs.ts';
 import { CheckWorker, type CheckWorkerOptions } from '../pipeline/check-worker.ts';
-import { ObjectChecker, problemOf } from '../pipeline/object-checker.ts';
+import { ObjectChecker, problemOf, sizeProblem } from '../pipeline/object-checker.ts';
 import { inlinePort, threadPort, type WorkerPort } from '../pipeline/worker-port.ts';
 import {
   type ContentReader,
@@ -32,8 +32,8 @@ import { checkHintFile, checkKit, checkWrappedKey } from '../repo/check-kit.ts';
 import { affect, CheckLog, type Finding } from '../repo/check-log.ts';
 import { checkPages } from '../repo/check-pages.ts';
 import { keyMismatch, type Repository } from '../repo/repository.ts';
+import { CopyFinder, readCopy } from '../repo/snapshot-copies.ts';
 import { loadSnapshot, PageReader, type SnapshotInfo } from '../repo/snapshots.ts';
-import type { SnapshotRoot } from '../schema/index.ts';
 import { isObjectName } from '../storage/object-name.ts';
 import { listAll, type ObjectInfo } from '../storage/storage.ts';
 import { chosenPacks, type ReadData } from './check-choice.ts';
@@ -72,9 +72,9 @@ export async function check(
   return run.summary();
 }
 
-/** A snapshot that could be read; its lines are read again when they are compared with the packs. */
-interface FoundSnapshot extends SnapshotInfo {
-  readonly writer: string;
+/** A snapshot, read from its object or its copy; its lines are read again when they are compared with the packs. */
+interface SnapshotRead extends Pick<SnapshotInfo, 'writer' | 'copy' | 'damage'> {
+  readonly content: Snapshot;
 }
 
 class CheckRun {
@@ -86,9 +86,10 @@ class CheckRun {
   readonly #log = new CheckLog();
   readonly #forwarding = new Forwarding();
   readonly #facts: FactsCache;
+  readonly #copies: CopyFinder;
   readonly #started = performance.now();
   readonly #keyids = new Set<string>();
-  readonly #snapshots: FoundSnapshot[] = [];
+  readonly #snapshots: SnapshotInfo[] = [];
   /** Size of every pack that a snapshot names. */
   readonly #needed = new Map<string, number>();
   readonly #dropped = new Set<string>();
@@ -115,6 +116,7 @@ class CheckRun {
     this.#repository = { ...repository, keyring: read.keyring, read };
     this.#worker = { storage: repository.spec, keyring: data };
     this.#checker = checkerOf(repository, read);
+    this.#copies = new CopyFinder(this.#repository);
     this.#facts = new FactsCache((name) => this.#again(name));
   }
 
@@ -229,21 +231,34 @@ class CheckRun {
   async #snapshot(info: ObjectInfo): Promise<void> {
     const id = parseContainerName(info.name)?.id ?? '';
     const content = snapshotContent(id);
-    let root: SnapshotRoot | undefined;
-    const sink: typeof content.sink = (record, plain) => {
-      if (record === 0) root = rootOf(plain, id);
-      content.sink(record, plain);
-    };
-    const found = await this.#read(info, { sink, end: content.end });
-    if (found !== undefined) {
-      const { root: line, packs } = found.content;
-      this.#snapshots.push({ id, root: line, object: info, writer: found.writer });
-      for (const pack of packs) if (!this.#needed.has(pack.id)) this.#needed.set(pack.id, pack.sizeBytes);
-    }
+    const complete = this.#complete;
+    const read = await this.#read(info, content);
     const findings = this.#findings(info.name);
     affect(findings, id);
-    for (const path of root?.roots ?? [])
-      affect(findings, id, byteStringToText(nameFromJson(path).replace(/^\//, '')));
+    const found: SnapshotRead | undefined = read ?? (await this.#copyOf(info, findings));
+    if (found === undefined) {
+      for (const path of content.root()?.roots ?? [])
+        affect(findings, id, byteStringToText(nameFromJson(path).replace(/^\//, '')));
+      return;
+    }
+    this.#complete = complete;
+    const { content: snapshot, ...from } = found;
+    this.#snapshots.push({ id, root: snapshot.root, object: info, ...from });
+    for (const pack of snapshot.packs)
+      if (!this.#needed.has(pack.id)) this.#needed.set(pack.id, pack.sizeBytes);
+  }
+
+  /** A damaged snapshot costs nothing while its copy is there. */
+  async #copyOf(info: ObjectInfo, findings: readonly Finding[]): Promise<SnapshotRead | undefined> {
+    const [first] = findings.filter(spoils);
+    if (first === undefined || first.unreadable) return undefined;
+    const damage = reject(first.code, first.message);
+    const copy = await this.#copies.find(info, damage);
+    const content = copy && (await readCopy(this.#repository, copy).catch(() => undefined));
+    if (copy === undefined || content === undefined) return undefined;
+    for (const finding of findings)
+      finding.hint = `nothing is lost: the copy in ${copy.pack.name} is whole; list, ls and restore use it`;
+    return { content, writer: copy.writer, copy, damage };
   }
 
   async #moved(info: ObjectInfo): Promise<void> {
@@ -316,7 +331,7 @@ class CheckRun {
   }
 
   /** L0: every pack of a snapshot is there with its size, or forwarded; and of the same writer. */
-  async #needs(one: FoundSnapshot, snapshot: Snapshot, hidden: boolean): Promise<boolean> {
+  async #needs(one: SnapshotInfo, snapshot: Snapshot, hidden: boolean): Promise<boolean> {
     const missing: string[] = [];
     for (const { id: pack, sizeBytes } of snapshot.packs) {
       const name = packName(pack);
@@ -480,19 +495,6 @@ function checkerOf(repository: Repository, read: Repository['read']): ObjectChec
 }
 
 /** Whether a problem keeps the lines of a container from being read. */
-function spoils({ code }: CheckProblem): boolean {
+function spoils({ code }: { readonly code: string }): boolean {
   return code !== 'E_TRAILER';
-}
-
-function sizeProblem(found: number, expected: number): CheckProblem {
-  const code = found < expected ? 'E_TRUNC' : 'E_EXTRA';
-  return problemOf(reject(code, `has ${found} bytes, snapshots say ${expected}`));
-}
-
-function rootOf(plain: Uint8Array, id: string): SnapshotRoot | undefined {
-  try {
-    return parseRoot(Buffer.from(plain).toString('utf8'), id);
-  } catch {
-    return undefined;
-  }
 }

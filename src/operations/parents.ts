@@ -1,5 +1,5 @@
 /** The parents of a backup (SPEC, "Snapshots"): which snapshots it is compared with, and cursors over their pages. */
-
+import { isBackpackError } from '../base/errors.ts';
 import { rootWriter } from '../format/header.ts';
 import { type NameJson, nameFromJson } from '../format/name-json.ts';
 import { timeOfId } from '../format/names.ts';
@@ -48,6 +48,12 @@ export interface Parent {
   readonly cursor: ParentCursor | undefined;
 }
 
+/** A parent that is damaged and has no copy is none: what it would have said is read again. */
+function damaged(error: unknown): undefined {
+  if (isBackpackError(error) && error.kind === 'damaged') return undefined;
+  throw error;
+}
+
 /** Reads the parents. @param metadata keys of entries beyond lstat that this run can fill @throws BackpackError */
 export async function openParents(
   repository: Repository,
@@ -58,7 +64,8 @@ export async function openParents(
   const reader = new PageReader(repository, rootWriter);
   const opened: Parent[] = [];
   for (const info of parents) {
-    const snapshot = await loadSnapshot(repository, info);
+    const snapshot = await loadSnapshot(repository, info).catch(damaged);
+    if (snapshot === undefined) continue;
     const start = parseTime(info.root.time);
     const made = BigInt(timeOfId(info.id)) * 1_000_000n;
     const trust = (start < made ? start : made) - raceNs;

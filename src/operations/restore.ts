@@ -86,6 +86,15 @@ export type RestoreEvent =
       readonly record?: number;
     }
   | {
+      /** The snapshot's own object is damaged, and its copy was used: nothing is lost. */
+      readonly type: 'copy';
+      readonly object: string;
+      readonly code: string;
+      readonly message: string;
+      /** The pack with the copy. */
+      readonly copy: string;
+    }
+  | {
       /** One entry was restored, or would be. */
       readonly type: 'entry';
       readonly path: ByteString;
@@ -118,11 +127,16 @@ export interface RestoreSummary {
   readonly unread: number;
   /** The snapshot is of a backup that did not come to its end. */
   readonly partial: boolean;
+  /** Whether the snapshot's own object is damaged, and its copy was used. */
+  readonly fromCopy: boolean;
   readonly elapsedMs: number;
 }
 
 type Counts = {
-  -readonly [K in Exclude<keyof RestoreSummary, 'snapshotId' | 'target' | 'partial' | 'elapsedMs'>]: number;
+  -readonly [K in Exclude<
+    keyof RestoreSummary,
+    'snapshotId' | 'target' | 'partial' | 'fromCopy' | 'elapsedMs'
+  >]: number;
 };
 
 /**
@@ -137,14 +151,23 @@ export async function restore(
   const started = Date.now();
   const list = await listSnapshots(repository);
   const info = findSnapshot(list, options.snapshot);
+  const snapshot = await loadSnapshot(repository, info);
   const task = new RestoreTask(repository, info, options, emit);
-  // The newest snapshot may be one of those that cannot be read: never restore an older one without a word.
+  // What cannot be read may be a later snapshot all the same, or say that this one was forgotten.
   if (/^(?:latest|@)/.test(options.snapshot)) {
-    for (const { name, error } of list.unreadable) task.problem('', error.with({ object: name }));
+    for (const { name, error, copy } of list.unreadable)
+      if (copy === undefined) task.problem('', error.with({ object: name }));
   }
-  const target = await task.run();
+  const { copy, damage } = snapshot;
+  const fromCopy = copy !== undefined && damage !== undefined;
+  if (fromCopy) {
+    const { code, message } = damage;
+    emit({ type: 'copy', object: info.object.name, code, message, copy: copy.pack.name });
+  }
+  const target = await task.run(snapshot);
   const { partial } = info.root;
-  return { snapshotId: info.id, target, ...task.counts, partial, elapsedMs: Date.now() - started };
+  const elapsedMs = Date.now() - started;
+  return { snapshotId: info.id, target, ...task.counts, partial, fromCopy, elapsedMs };
 }
 
 class RestoreTask {
@@ -185,9 +208,8 @@ class RestoreTask {
   }
 
   /** @returns the target's path */
-  async run(): Promise<string> {
+  async run(snapshot: LoadedSnapshot): Promise<string> {
     const { dryRun = false, sparse = false, overwrite = 'never' } = this.#o;
-    const snapshot = await loadSnapshot(this.#repository, this.#info);
     await checkWriter(this.#repository, snapshot);
     this.counts.unread = snapshot.errors.filter(({ path }) => isBelow(path, this.#o.path)).length;
     if (dryRun && !existsSync(this.#o.target)) {

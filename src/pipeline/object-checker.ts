@@ -305,6 +305,12 @@ export function problemOf(error: unknown, record?: number): CheckProblem {
   };
 }
 
+/** An object does not have the size that snapshots name. */
+export function sizeProblem(found: number, expected: number): CheckProblem {
+  const code = found < expected ? 'E_TRUNC' : 'E_EXTRA';
+  return problemOf(reject(code, `has ${found} bytes, snapshots say ${expected}`));
+}
+
 /** What pages are compared with, in a few bytes per chunk. */
 function factsOf(reader: ContainerReader): PackFacts {
   const { lengths, chunks } = reader.table;

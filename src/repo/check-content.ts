@@ -2,7 +2,7 @@
 import { lineMax, namesPerMarkMax } from '../base/limits.ts';
 import { decodeText, letterOf, linesOf, parseHead, parseLine, skipUnknown } from '../format/json-lines.ts';
 import { reject } from '../format/reject.ts';
-import { parseSnapshot, type Snapshot } from '../format/snapshot.ts';
+import { parseRoot, parseSnapshot, type Snapshot } from '../format/snapshot.ts';
 import type { PackFacts } from '../pipeline/check-jobs.ts';
 import type { RecordSink } from '../pipeline/object-checker.ts';
 import {
@@ -17,6 +17,7 @@ import {
   isVLine,
   isXLine,
   type MovedHead,
+  type SnapshotRoot,
   schemaError,
   type VLine,
 } from '../schema/index.ts';
@@ -31,12 +32,15 @@ export interface ContentReader<T> {
   end(): T;
 }
 
-/** A whole snapshot. */
-export function snapshotContent(id: string): ContentReader<Snapshot> {
+/** A whole snapshot; also its root alone, when the rest is damaged. */
+export function snapshotContent(id: string): ContentReader<Snapshot> & { root(): SnapshotRoot | undefined } {
   const pieces: Buffer[] = [];
   let length = 0;
+  let root: SnapshotRoot | undefined;
   return {
-    sink: (_, plain) => {
+    root: () => root,
+    sink: (record, plain) => {
+      if (record === 0) root = rootOf(plain, id);
       length += plain.byteLength;
       if (length <= snapshotMax) pieces.push(Buffer.from(plain));
     },
@@ -48,6 +52,14 @@ export function snapshotContent(id: string): ContentReader<Snapshot> {
       return parseSnapshot(decodeText(Buffer.concat(pieces)), id);
     },
   };
+}
+
+function rootOf(plain: Uint8Array, id: string): SnapshotRoot | undefined {
+  try {
+    return parseRoot(Buffer.from(plain).toString('utf8'), id);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Ids of forgotten snapshots. */

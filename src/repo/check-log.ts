@@ -10,7 +10,8 @@ export interface Finding {
   readonly object: string;
   readonly record: number | undefined;
   readonly message: string;
-  readonly hint: string | undefined;
+  /** What to do; what is found later may know better. */
+  hint: string | undefined;
   readonly unreadable: boolean;
   readonly snapshots: Set<string>;
   readonly paths: Set<string>;

@@ -1,11 +1,11 @@
 /** Snapshots of a repository: listing, finding and loading them, and their pages. */
-import { BackpackError, toBackpackError } from '../base/errors.ts';
+import { BackpackError, isBackpackError, toBackpackError } from '../base/errors.ts';
 import { blockBytes, pagePlainMax } from '../base/limits.ts';
 import { ContainerReader, withObject } from '../container/container-reader.ts';
 import { PackFinder, readText } from '../container/pack-finder.ts';
 import { type Header, parseHeader, rootWriter } from '../format/header.ts';
 import { decodeText } from '../format/json-lines.ts';
-import { packName, parseContainerName, shortId } from '../format/names.ts';
+import { packName, parseContainerName, shortId, timeOfId } from '../format/names.ts';
 import { reject } from '../format/reject.ts';
 import { type PageRef, parseRoot, parseSnapshot, type Snapshot } from '../format/snapshot.ts';
 import { parseDrop } from '../format/streams.ts';
@@ -13,6 +13,7 @@ import { parseTime } from '../format/time.ts';
 import type { SnapshotRoot } from '../schema/index.ts';
 import { listAll, type ObjectInfo } from '../storage/storage.ts';
 import type { Repository } from './repository.ts';
+import { CopyFinder, readCopy, type SnapshotCopy } from './snapshot-copies.ts';
 import { endOfTime } from './snapshot-time.ts';
 
 /** A snapshot as the listing shows it. */
@@ -22,6 +23,10 @@ export interface SnapshotInfo {
   /** Of the container, 16 hex; zeros for a holder of the root. */
   readonly writer: string;
   readonly object: ObjectInfo;
+  /** The object is damaged, and this is its copy in a meta pack; the root was read from there. */
+  readonly copy?: SnapshotCopy;
+  /** What is wrong with the object. */
+  readonly damage?: BackpackError;
 }
 
 /** Result of {@link listSnapshots}. */
@@ -33,13 +38,22 @@ export interface SnapshotList {
   /** Ids that a drop object names. */
   readonly dropped: ReadonlySet<string>;
   /** Objects that could not be read; the others are still usable. */
-  readonly unreadable: readonly { readonly name: string; readonly error: BackpackError }[];
+  readonly unreadable: readonly Unreadable[];
+}
+
+/** An object that could not be read. */
+export interface Unreadable {
+  readonly name: string;
+  readonly error: BackpackError;
+  /** Of a snapshot: the copy that stands for it. */
+  readonly copy?: SnapshotCopy;
 }
 
 /** Lists the snapshots; one that cannot be read does not hide the others. */
 export async function listSnapshots(repository: Repository): Promise<SnapshotList> {
-  const unreadable: { name: string; error: BackpackError }[] = [];
+  const unreadable: Unreadable[] = [];
   const found: SnapshotInfo[] = [];
+  const copies = new CopyFinder(repository);
   const objects = await listAll(repository.storage, 'snapshots/');
   for (const object of objects) {
     try {
@@ -48,8 +62,12 @@ export async function listSnapshots(repository: Repository): Promise<SnapshotLis
       });
       const root = parseRoot(decodeText(await reader.read(0)), reader.header.id);
       found.push({ id: root.id, root, writer: reader.header.writer, object });
-    } catch (error) {
-      unreadable.push({ name: object.name, error: damagedOrThrow(withObject(error, object.name)) });
+    } catch (thrown) {
+      const error = damagedOrThrow(withObject(thrown, object.name));
+      const copy = await copies.find(object, error);
+      unreadable.push({ name: object.name, error, ...(copy === undefined ? {} : { copy }) });
+      if (copy !== undefined)
+        found.push({ id: copy.root.id, root: copy.root, writer: copy.writer, object, copy, damage: error });
     }
   }
   const { dropped, problems } = await readDrops(repository);
@@ -75,11 +93,9 @@ function replacedBy(found: readonly SnapshotInfo[]): string[] {
   );
 }
 
-async function readDrops(
-  repository: Repository,
-): Promise<{ dropped: Set<string>; problems: { name: string; error: BackpackError }[] }> {
+async function readDrops(repository: Repository): Promise<{ dropped: Set<string>; problems: Unreadable[] }> {
   const dropped = new Set<string>();
-  const problems: { name: string; error: BackpackError }[] = [];
+  const problems: Unreadable[] = [];
   for (const { name, sizeBytes } of await listAll(repository.storage, 'drop/')) {
     try {
       for (const id of parseDrop(await readText(repository.read, name, sizeBytes))) dropped.add(id);
@@ -97,15 +113,43 @@ export function damagedOrThrow(error: unknown): BackpackError {
   throw error;
 }
 
-/** A snapshot that was read from its container. */
-export interface LoadedSnapshot extends Snapshot {
-  /** Of the container, 16 hex; zeros for a holder of the root. */
-  readonly writer: string;
+/** A snapshot that was read from its container, or from its copy. */
+export interface LoadedSnapshot extends Snapshot, Pick<SnapshotInfo, 'writer' | 'copy' | 'damage'> {}
+
+/** Loads a snapshot, or the copy of one that is damaged. @throws BackpackError with a reason code */
+export async function loadSnapshot(repository: Repository, info: SnapshotInfo): Promise<LoadedSnapshot> {
+  const { copy, damage } = info;
+  if (copy !== undefined && damage !== undefined) return loadCopy(repository, copy, damage);
+  try {
+    return await loadObject(repository, info.object);
+  } catch (error) {
+    if (!isBackpackError(error)) throw error;
+    const found = await new CopyFinder(repository).find(info.object, error);
+    if (found === undefined) throw withoutCopy(error, info);
+    return loadCopy(repository, found, error);
+  }
 }
 
-/** Loads a snapshot. @throws BackpackError with a reason code */
-export async function loadSnapshot(repository: Repository, info: SnapshotInfo): Promise<LoadedSnapshot> {
-  const { name, sizeBytes } = info.object;
+function withoutCopy(error: BackpackError, { id, object }: SnapshotInfo): BackpackError {
+  const { code, kind, message, context } = error;
+  if (kind !== 'damaged') return error;
+  const text = `snapshot ${shortId(id)} cannot be read, and no copy of it was found: ${message}`;
+  return new BackpackError(code, text, {
+    kind,
+    context: { ...context, object: object.name },
+    hint: 'backpack list shows the others; name one by its id',
+  });
+}
+
+async function loadCopy(
+  repository: Repository,
+  copy: SnapshotCopy,
+  damage: BackpackError,
+): Promise<LoadedSnapshot> {
+  return { ...(await readCopy(repository, copy)), writer: copy.writer, copy, damage };
+}
+
+async function loadObject(repository: Repository, { name, sizeBytes }: ObjectInfo): Promise<LoadedSnapshot> {
   try {
     const reader = await ContainerReader.open(repository.read, name, { sizeBytes });
     const records: Buffer[] = [];
@@ -181,8 +225,8 @@ export function findSnapshot(list: SnapshotList, wanted: string): SnapshotInfo {
     const complete = list.snapshots.filter(({ root }) => !root.partial);
     const candidates = complete.length > 0 ? complete : list.snapshots;
     const found = latestFirst(candidates)[Number(latest[1] ?? 0)];
-    if (found !== undefined) return found;
-    throw noSnapshot(wanted, list);
+    if (found === undefined) throw noSnapshot(wanted, list);
+    return nothingLater(list, wanted, found, Infinity);
   }
   const prefix = wanted.toLowerCase();
   const found = /^[0-9a-f]+$/.test(prefix)
@@ -209,8 +253,23 @@ function findAt(list: SnapshotList, wanted: string): SnapshotInfo {
     ({ root }) => !root.partial && parseTime(root.time) < BigInt(end) * 1_000_000n,
   );
   const [found] = latestFirst(then);
-  if (found !== undefined) return found;
-  throw noSnapshot(wanted, list);
+  if (found === undefined) throw noSnapshot(wanted, list);
+  return nothingLater(list, wanted, found, end);
+}
+
+/** An older snapshot never takes the place of one that cannot be read and has no copy. @param end in ms */
+function nothingLater(list: SnapshotList, wanted: string, found: SnapshotInfo, end: number): SnapshotInfo {
+  const later = list.unreadable.find(({ name, copy }) => {
+    const id = name.startsWith('snapshots/') ? (parseContainerName(name)?.id ?? '') : '';
+    return copy === undefined && id > found.id && timeOfId(id) < end && !list.dropped.has(id);
+  });
+  if (later === undefined) return found;
+  const { code, message, kind, context } = later.error;
+  throw new BackpackError(code, `${later.name}, which may be ${wanted}, cannot be read: ${message}`, {
+    kind,
+    context: { ...context, object: later.name },
+    hint: `an older one can: name it by its id, ${shortId(found.id)}`,
+  });
 }
 
 /** Within one writer (seq, id) decides, whatever the clocks say; between writers the time does. */

@@ -641,6 +641,12 @@ describe.skipIf(!ready)('docs/restore-without-backpack.md', () => {
         spawnSync('sh', [join(scripts, 'file.sh'), repo.dir, repo.key, name, mode]);
       expect(cat('hard1').stdout.equals(group)).toBe(true);
       expect(cat('twice').stdout.equals(Buffer.concat([group, whole]))).toBe(true);
+      // before, between and after the names that are there
+      for (const name of ['!', 'no/such', '~']) {
+        const absent = cat(name);
+        expect([absent.status, absent.stdout.length], name).toEqual([1, 0]);
+        expect(absent.stderr.toString()).toContain(`${name} is not in this snapshot`);
+      }
       flip(data.file, 512 + 300);
       const damaged = cat('twice');
       expect(damaged.status).toBe(4);

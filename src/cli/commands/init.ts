@@ -10,6 +10,7 @@ import { shortRepo } from '../../format/names.ts';
 import { checkFree, createRepository } from '../../repo/create.ts';
 import { kitFiles, kitSum } from '../../repo/kit.ts';
 import { openStorage } from '../../storage/open.ts';
+import type { Storage } from '../../storage/storage.ts';
 import { reaching, shell } from '../again.ts';
 import { asTyped, type CommonOptions, type Context } from '../context.ts';
 import { Voice } from '../render/output.ts';
@@ -75,9 +76,16 @@ export async function makeRepository(settings: Settings): Promise<Made> {
   const existing = given !== undefined && existsSync(given) ? readValidKey(given) : undefined;
   const key = existing ?? newKey(kit);
   const keyPath = given ?? defaultKeyPath(settings.folders, key.repo);
-  if (existing === undefined) writeNewKey(keyPath, formatKeyFile(key));
+  let takeBack = (): void => {};
+  if (existing === undefined) takeBack = writeNewKey(keyPath, formatKeyFile(key));
   else if (existing.repoIsKnown && !existing.kit.includes(kit)) addKit(keyPath, kit);
-  await createRepository(storage, key, systemClock.now());
+  try {
+    await createRepository(storage, key, systemClock.now());
+  } catch (error) {
+    // A key that somebody could use already is kept.
+    if (!(await mayBeMade(storage))) takeBack();
+    throw cannotMake(error, location);
+  }
   new HeadStore(settings.folders.state).forget(key.repo, storage.location);
   return {
     repo: key.repo,
@@ -86,6 +94,25 @@ export async function makeRepository(settings: Settings): Promise<Made> {
     keyPath,
     keyOption: given === undefined ? '' : ` --key ${shell(given)}`,
   };
+}
+
+/** Whether backpack.json, which comes last, may be there although an error came back. */
+async function mayBeMade(storage: Storage): Promise<boolean> {
+  return storage.stat('backpack.json').then(
+    (found) => found !== undefined,
+    () => true,
+  );
+}
+
+/** A folder that cannot be made (as below /proc) is not an object that is missing. */
+function cannotMake(error: unknown, location: string): unknown {
+  if (!isBackpackError(error) || error.code !== 'BP_OBJECT_MISSING') return error;
+  const why = error.cause instanceof Error ? `: ${error.cause.message}` : '';
+  return new BackpackError('BP_LOCATION', `no repository can be made at ${location}${why}`, {
+    kind: 'conflict',
+    cause: error,
+    hint: 'give a new folder on a disk that can be written to; nothing was made',
+  });
 }
 
 type Named = KeyFile & { readonly repo: string; readonly repoIsKnown: boolean };

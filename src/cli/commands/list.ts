@@ -4,6 +4,7 @@ import { type NameJson, nameFromJson } from '../../format/name-json.ts';
 import { shortId } from '../../format/names.ts';
 import { type CommonOptions, type Context, exitCodes } from '../context.ts';
 import { checkHead } from '../head.ts';
+import { tellCopy } from '../render/copy.ts';
 import { spelled } from '../render/names.ts';
 import { Voice } from '../render/output.ts';
 import { bytes, count, counted, isoTime, safe, table, when } from '../render/text.ts';
@@ -16,7 +17,7 @@ export async function list(context: Context, options: CommonOptions): Promise<nu
   const { repository } = await openFrom(settings);
   const found = await checkHead(repository, new HeadStore(settings.folders.state));
   const rows: string[][] = [['ID', 'TIME', 'HOST', 'FILES', 'SIZE', 'PATHS']];
-  for (const { id, root } of found.snapshots) {
+  for (const { id, root, copy } of found.snapshots) {
     voice.event({
       type: 'snapshot',
       snapshotId: id,
@@ -32,11 +33,13 @@ export async function list(context: Context, options: CommonOptions): Promise<nu
       files: root.stats.files,
       bytes: root.stats.bytes,
       stored: root.stats.stored,
+      ...(copy === undefined ? {} : { copy: copy.pack.name }),
     });
     const roots = root.roots.map((name) => spelled(nameFromJson(name as NameJson)) || '.').join(' ');
     const unread = root.stats.errors ?? 0;
     const notes = [
       ...(root.partial ? ['partial'] : []),
+      ...(copy === undefined ? [] : ['damaged, read from its copy']),
       ...(unread > 0 ? [`${counted(unread, 'file')} not read`] : []),
       ...(root.tags ?? []),
     ]
@@ -51,7 +54,12 @@ export async function list(context: Context, options: CommonOptions): Promise<nu
       roots + safe(notes),
     ]);
   }
-  for (const { name, error } of found.unreadable) {
+  for (const { name, error, copy } of found.unreadable) {
+    if (copy !== undefined) {
+      const { code, message } = error;
+      tellCopy(voice, { object: name, code, message, copy: copy.pack.name });
+      continue;
+    }
     voice.event({ type: 'damage', code: error.code, object: name, message: error.message });
     voice.warn(`cannot read ${name}: ${safe(error.message)} (${error.code})\n`);
   }

@@ -9,6 +9,7 @@ import { damagedOrThrow, findSnapshot, loadSnapshot, PageReader } from '../../re
 import type { PageEntry } from '../../schema/index.ts';
 import { type CommonOptions, type Context, exitCodes } from '../context.ts';
 import { checkHead } from '../head.ts';
+import { tellCopy } from '../render/copy.ts';
 import { spelled, unspelled } from '../render/names.ts';
 import { Voice } from '../render/output.ts';
 import { safe, when } from '../render/text.ts';
@@ -24,6 +25,12 @@ export async function ls(context: Context, wanted: string, options: CommonOption
   const snapshot = await loadSnapshot(repository, info);
   let entries = 0;
   let damaged = 0;
+  const { copy, damage } = snapshot;
+  if (copy !== undefined && damage !== undefined) {
+    damaged += 1;
+    const { code, message } = damage;
+    tellCopy(voice, { object: info.object.name, code, message, copy: copy.pack.name });
+  }
   const onPageError = (error: unknown): void => {
     const found = damagedOrThrow(error);
     damaged += 1;

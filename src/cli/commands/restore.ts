@@ -15,6 +15,7 @@ import { overwritePolicies } from '../../target/existing.ts';
 import { type RuleArgument, restoreRules } from '../choosing.ts';
 import { type CommonOptions, type Context, exitCodes } from '../context.ts';
 import { checkHead } from '../head.ts';
+import { tellCopy } from '../render/copy.ts';
 import { Voice } from '../render/output.ts';
 import { Progress } from '../render/progress.ts';
 import { bytes, counted, duration, safe } from '../render/text.ts';
@@ -81,6 +82,11 @@ export async function restore(
         voice.result(`${action.padEnd(7)} ${safe(byteStringToText(at))}\n`);
       return;
     }
+    if (event.type === 'copy') {
+      progress.done();
+      tellCopy(voice, event);
+      return;
+    }
     problems += 1;
     const { code, message, object, record } = event;
     if (event.damaged) {
@@ -100,7 +106,7 @@ export async function restore(
     const place = object === undefined ? '' : `, ${object}${record === undefined ? '' : ` record ${record}`}`;
     voice.warn(
       event.damaged
-        ? `not restored: ${safe(event.path || 'a page')}: ${safe(message)} (${code}${place})\n`
+        ? `not restored: ${safe(event.path || partOf(object))}: ${safe(message)} (${code}${place})\n`
         : `${safe(message)} (${code})\n`,
     );
   };
@@ -123,7 +129,8 @@ export async function restore(
     if (problems > problemsShown && !voice.verbose)
       voice.warn(`and ${problems - problemsShown} more; --verbose names them all\n`);
     const incomplete = s.failed + s.renamed > 0;
-    const exitCode = s.damaged > 0 ? exitCodes.damaged : incomplete ? exitCodes.incomplete : exitCodes.ok;
+    const exitCode =
+      s.damaged > 0 || s.fromCopy ? exitCodes.damaged : incomplete ? exitCodes.incomplete : exitCodes.ok;
     voice.result(inWords(s, dryRun, options.verify === true));
     const { snapshotId, files, bytes: restored, kept, replaced, deleted, renamed, damaged, failed } = s;
     voice.event({
@@ -151,6 +158,12 @@ export async function restore(
 }
 
 const problemsShown = 20;
+
+/** What is damaged, when it is not one path. */
+function partOf(object = ''): string {
+  if (object.startsWith('snapshots/')) return 'a snapshot, perhaps a later one';
+  return object.startsWith('drop/') ? 'a list of forgotten snapshots' : 'a page';
+}
 
 /** Where to. */
 function targetOf(context: Context, wanted: string, { to, intoOriginal }: RestoreCommandOptions): string {

@@ -224,6 +224,8 @@ describe('the shell recipe of SPEC.md', () => {
       stdout: 'Bonjour.\n',
     });
     expect(run(['file.sh', '.', 'key.bin', 'greetings/en.txt', 'fast']).stdout).toBe('Hello, world!\n');
+    for (const path of ['a', 'greetings/it.txt', 'z'])
+      expect(run(['file.sh', '.', 'key.bin', path])).toMatchObject({ status: 1, stdout: '' });
   });
 
   it.each([
