@@ -101,7 +101,11 @@ function makeFolder(path: string): string | undefined {
 function takeBack(path: string, first: string | undefined): void {
   try {
     unlinkSync(path);
-    for (let folder = dirname(path); first !== undefined && folder.startsWith(first); folder = dirname(folder))
+    for (
+      let folder = dirname(path);
+      first !== undefined && folder.startsWith(first);
+      folder = dirname(folder)
+    )
       rmdirSync(folder);
   } catch {
     // What holds other things by now stays.
