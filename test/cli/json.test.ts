@@ -146,7 +146,10 @@ describe('lines of --json', () => {
     expect(run('restore latest --repo r2 --to out2', 4)[0]).toMatchObject({ type: 'damage', code: 'E_TAG' });
     expect(run('check --repo r2 --read-data', 4)[0]).toMatchObject({ type: 'damage', paths: ['hurt/file'] });
     world.sh('for f in r2/snapshots/*; do printf X | dd of="$f" bs=1 seek=600 conv=notrunc; done');
-    expect(run('list --repo r2', 4)[0]).toMatchObject({ type: 'damage' });
+    const listed = run('list --repo r2', 4);
+    const copy = expect.stringMatching(/^packs\//);
+    expect(listed[0]).toMatchObject({ type: 'snapshot', copy });
+    expect(listed[1]).toMatchObject({ copy, type: 'damage' });
   });
 
   test('a file that cannot be read', ({ skip }) => {
