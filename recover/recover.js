@@ -1883,6 +1883,8 @@ const withSuffix = (name, suffix) =>
     ? Buffer.concat([name, Buffer.from(suffix)])
     : Buffer.from(`${xxh64(name)}${suffix}`);
 
+const attributes = (count) => `${count} extended ${count === 1 ? 'attribute' : 'attributes'}`;
+
 /**
  * A name made safe for a terminal: control characters and bytes that are no UTF-8 as \xNN. Such text can be typed as
  * the path of `ls` and `restore`; where a name really has it, its backslash is \x5c.
@@ -2129,7 +2131,7 @@ class Restorer {
       this.log.left(entry.path, `its mode or times could not be set (${e.code ?? e.message})`);
     }
     if (o.xa?.length)
-      this.log.left(entry.path, `its ${o.xa.length} extended attributes: this program cannot write them`);
+      this.log.left(entry.path, `its ${attributes(o.xa.length)}: this program cannot write them`);
     if (o.fl) this.log.left(entry.path, `its flags ${printable(Buffer.from(o.fl))}: chattr sets them`);
   }
   entry(entry, snapshot) {
@@ -2197,10 +2199,7 @@ class Restorer {
       this.log.left(entry.path, `owner or times of the link could not be set (${e.code})`);
     }
     if (entry.o.xa?.length)
-      this.log.left(
-        entry.path,
-        `its ${entry.o.xa.length} extended attributes: this program cannot write them`,
-      );
+      this.log.left(entry.path, `its ${attributes(entry.o.xa.length)}: this program cannot write them`);
     return true;
   }
   /** Content first, name last: small files are verified in memory, large ones beside their final name. */

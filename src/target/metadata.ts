@@ -229,7 +229,9 @@ function setXattrs(
   if (xattrs.length === 0) return;
   const calls = libc();
   if (calls === undefined) {
-    lost.push(`${xattrs.length} extended attributes (koffi is not installed)`);
+    lost.push(
+      `${xattrs.length} extended ${xattrs.length === 1 ? 'attribute' : 'attributes'} (koffi is not installed)`,
+    );
     return;
   }
   for (const [name, value] of xattrs) {

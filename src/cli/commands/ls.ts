@@ -85,10 +85,18 @@ function row(path: ByteString, type: string, json: PageEntry): string {
   return `${letter}${rights(json.o ?? '0000')} ${size}  ${when(json.m ?? '0')}  ${spelled(path)}${target}`;
 }
 
+/** As ls(1) shows them: s and t stand for x with setuid, setgid and the sticky bit, S and T without it. */
 function rights(mode: string): string {
   const bits = Number.parseInt(mode, 8);
+  const special = ['s', 's', 't'];
   return [6, 3, 0]
-    .map((shift) => 'rwx'.replace(/./g, (c, i: number) => ((bits >> (shift + 2 - i)) & 1 ? c : '-')))
+    .map((shift, i) => {
+      const three = bits >> shift;
+      const x = (three & 1) !== 0;
+      const letter = special[i]!;
+      const last = (bits >> (11 - i)) & 1 ? (x ? letter : letter.toUpperCase()) : x ? 'x' : '-';
+      return `${three & 4 ? 'r' : '-'}${three & 2 ? 'w' : '-'}${last}`;
+    })
     .join('');
 }
 
