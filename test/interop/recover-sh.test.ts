@@ -534,7 +534,7 @@ for (const shell of SHELLS) {
       const found = repo.target();
       expect(repo.run(shell, ['restore', '--to', found])).toMatchObject({
         status: 4,
-        err: expect.stringContaining('E_MISSING: no readable snapshot'),
+        err: expect.stringContaining('E_MISSING: no snapshot in snapshots'),
       });
       expect(readFileSync(join(found, 'twice')).equals(Buffer.concat([group, whole]))).toBe(true);
     });
