@@ -14,7 +14,6 @@ import { type NameJson, nameToJson } from '../format/name-json.ts';
 import { makeId } from '../format/names.ts';
 import type { BuiltPage } from '../format/page-builder.ts';
 import type { PackRef, PageRef, Snapshot, SourceErrorLine } from '../format/snapshot.ts';
-import { formatMs } from '../format/time.ts';
 import { BackupRun } from '../pipeline/backup-run.ts';
 import { BackupWorker, type BackupWorkerOptions } from '../pipeline/backup-worker.ts';
 import { Catalog, type CatalogMemory, createCatalogMemory } from '../pipeline/catalog.ts';
@@ -24,7 +23,6 @@ import { planMemory } from '../pipeline/memory-plan.ts';
 import { createPackListMemory, PackList, type PackListMemory } from '../pipeline/pack-list.ts';
 import { StreamRun } from '../pipeline/stream-run.ts';
 import { inlinePort, threadPort } from '../pipeline/worker-port.ts';
-import { libc } from '../platform/libc.ts';
 import { afterCheck, putSnapshot, snapshotTexts } from '../repo/commit.ts';
 import { type IndexState, loadIndex, mergedLines, shouldMerge, writeIndex } from '../repo/index-objects.ts';
 import { MetaWriter } from '../repo/meta-writer.ts';
@@ -38,6 +36,7 @@ import type { BackupEvent, BackupOptions, BackupSummary } from './backup-options
 import { BackupProgress } from './backup-progress.ts';
 import { openParents, type Parent, parentsOf } from './parents.ts';
 import { recordedRoots } from './roots.ts';
+import { metadataKeys, snapshotRoot } from './snapshot-root.ts';
 
 /** What makes the pages. */
 type Run = Pick<BackupRun, 'counts' | 'run' | 'withoutExtras'>;
@@ -400,40 +399,22 @@ class Attempt {
   }
 
   #root(id: string, { list, parents, run }: RunState, partial: boolean): SnapshotRoot {
-    const { host, user, set, tags, app } = this.#o;
-    const last = list.snapshots.at(-1);
-    const highest = list.snapshots.reduce((max, info) => Math.max(max, info.root.seq), 0);
-    const replaces = [...this.#replaces, ...this.partials];
-    const { files, bytes } = run.counts;
-    return {
-      backpack: 'snapshot',
-      v: 1,
+    return snapshotRoot({
       id,
-      seq: highest + 1 + this.partials.length,
-      time: formatMs(this.#o.timeMs ?? this.#started),
-      end: formatMs(this.#clock.now()),
-      host,
-      ...(user === undefined ? {} : { user }),
-      ...(set === undefined ? {} : { set }),
-      ...(tags === undefined || tags.length === 0 ? {} : { tags }),
+      options: this.#o,
       roots: this.#roots,
-      parents: parents.map((info) => info.id),
-      prev: last?.id ?? null,
-      known: list.snapshots.slice(-64).map((info) => info.id),
-      ...(replaces.length === 0 ? {} : { replaces }),
-      // Partial is a run that did not come to its end. What could not be read is in the E lines and in the counts: one
-      // file that is never readable must not make every snapshot second to an old complete one.
+      packSize: this.#packSize,
+      started: this.#started,
+      ended: this.#clock.now(),
+      list,
+      parents,
+      replaces: [...this.#replaces, ...this.partials],
+      checkpoints: this.partials.length,
       partial,
-      app,
-      features: { incompat: [], roCompat: [], compat: [] },
-      params: {
-        dedup: 'xxh64+gmac',
-        chunker: 'fastcdc-1',
-        packSize: this.#packSize,
-        metadata: metadataKeys(),
-      },
-      stats: { files, bytes, stored: this.#dataBytes, errors: this.#errors.length },
-    };
+      counts: run.counts,
+      stored: this.#dataBytes,
+      errors: this.#errors.length,
+    });
   }
 
   #worker(owner: number, threads: boolean): LazyPort {
@@ -496,9 +477,4 @@ class Attempt {
       elapsedMs: this.#clock.now() - this.#started,
     };
   }
-}
-
-/** Keys of entries that this program can fill beyond what lstat tells. */
-function metadataKeys(): string[] {
-  return libc() === undefined ? [] : ['xa', 'fl'];
 }

@@ -12,7 +12,7 @@ function spec(
   env: Record<string, string> = {},
   config: Config = {},
 ): StorageSpec {
-  return storageSpec({ env, cwd: '/work' } as unknown as Context, options, config, location, '/cache');
+  return storageSpec({ env, cwd: '/home/me' } as unknown as Context, options, config, location, '/cache');
 }
 
 describe('the environment of worker threads', () => {
@@ -53,11 +53,11 @@ it('option, then environment, then config file', () => {
   };
   const env = { AWS_ENDPOINT_URL: 'https://env', BACKPACK_ACCESS_KEY_FILE: 'e', BACKPACK_CONNECTIONS: '5' };
   const fromFile = spec('s3://bucket', {}, {}, config);
-  expect(fromFile).toMatchObject({ accessKeyFile: '/work/c', connections: 3, timeoutMs: 30_000 });
+  expect(fromFile).toMatchObject({ accessKeyFile: '/home/me/c', connections: 3, timeoutMs: 30_000 });
   expect(fromFile.s3).toEqual({ endpoint: 'https://config', region: 'from-config' });
   expect(fromFile.limits?.upload?.bytesPerSecond).toBe(1024 * 1024);
   const fromEnv = spec('s3://bucket', {}, env, config);
-  expect(fromEnv).toMatchObject({ accessKeyFile: '/work/e', connections: 5, timeoutMs: 30_000 });
+  expect(fromEnv).toMatchObject({ accessKeyFile: '/home/me/e', connections: 5, timeoutMs: 30_000 });
   expect(fromEnv.s3?.endpoint).toBe('https://env');
   const fromOption = spec(
     's3://bucket',
