@@ -14,7 +14,7 @@ import { report, targets } from './report.mjs';
 
 const usage = `npm run bench -- [options]
 
-  --quick            small data, about one minute; default: all of it, about ten minutes
+  --quick            small data, about one minute; default: all of it, about twenty minutes
   --only PARTS       some of ${partNames.join(',')} (restore: both),
                      and of ${morePartNames.join(',')}, which run when they are asked for only
   --rounds N         rounds of tree and big, default 3 (1 with --quick)
