@@ -4,7 +4,7 @@ import { TextBuffer } from '../../../src/base/text-buffer.ts';
 it('writes what the same strings would be, however often it has to grow', () => {
   const buffer = new TextBuffer(1);
   let text = '';
-  const numbers = [0, 9, 10, 99, 100, 4_294_967_296, 999_999_999_999, 2 ** 53 - 1];
+  const numbers = [0, 9, 10, 11, 99, 100, 1000, 4_294_967_296, 1e12 - 1, 1e15, 2 ** 53 - 1];
   for (let i = 0; i < 500; i += 1) {
     const number = numbers[i % numbers.length]!;
     const hash = Uint8Array.from({ length: 8 }, (_, j) => (i * 31 + j * 97) & 0xff);
