@@ -46,6 +46,13 @@ export class TextBuffer {
     this.#length += this.#bytes.write(text, this.#length, 'utf8');
   }
 
+  /** Appends text that is bytes already. */
+  addBytes(bytes: Uint8Array): void {
+    this.#room(bytes.byteLength);
+    this.#bytes.set(bytes, this.#length);
+    this.#length += bytes.byteLength;
+  }
+
   /** Appends what is in another one, from its byte `start` on. */
   addAll(other: TextBuffer, start = 0): void {
     this.#room(other.#length - start);

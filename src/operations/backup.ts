@@ -17,6 +17,7 @@ import type { PackRef, PageRef, Snapshot, SourceErrorLine } from '../format/snap
 import { BackupRun } from '../pipeline/backup-run.ts';
 import { BackupWorker, type BackupWorkerOptions } from '../pipeline/backup-worker.ts';
 import { Catalog, type CatalogMemory, createCatalogMemory } from '../pipeline/catalog.ts';
+import { writeIndex } from '../pipeline/index-writer.ts';
 import type { PacksResult } from '../pipeline/jobs.ts';
 import { type LazyPort, lazyPort } from '../pipeline/lazy-port.ts';
 import { planMemory } from '../pipeline/memory-plan.ts';
@@ -24,13 +25,14 @@ import { createPackListMemory, PackList, type PackListMemory } from '../pipeline
 import { StreamRun } from '../pipeline/stream-run.ts';
 import { inlinePort, threadPort } from '../pipeline/worker-port.ts';
 import { afterCheck, putSnapshot, snapshotTexts } from '../repo/commit.ts';
-import { type IndexState, loadIndex, mergedLines, shouldMerge, writeIndex } from '../repo/index-objects.ts';
+import { loadIndex, mergedLines, shouldMerge } from '../repo/index-objects.ts';
 import { MetaWriter } from '../repo/meta-writer.ts';
 import { type Presence, readPresence } from '../repo/presence.ts';
 import type { Repository } from '../repo/repository.ts';
 import { listSnapshots, type SnapshotInfo, type SnapshotList } from '../repo/snapshots.ts';
 import type { SnapshotRoot } from '../schema/index.ts';
 import { Filter } from '../source/filter.ts';
+import type { ObjectInfo } from '../storage/storage.ts';
 import { throttled } from '../storage/throttle.ts';
 import type { BackupEvent, BackupOptions, BackupSummary } from './backup-options.ts';
 import { BackupProgress } from './backup-progress.ts';
@@ -117,7 +119,7 @@ class Attempt {
   readonly #errors: SourceErrorLine[] = [];
   readonly #started: number;
   readonly #roots: readonly NameJson[];
-  #index: IndexState | undefined;
+  #indexObjects: readonly ObjectInfo[] = [];
   #torn = 0;
   #parents: readonly Parent[] = [];
   #excluded = 0;
@@ -257,7 +259,10 @@ class Attempt {
       readAll: this.#o.readAll,
       beforeFirstFile: async () => {
         const catalog = new Catalog(this.#catalog, this.#workers.length);
-        this.#index = await loadIndex(this.#repository, presence, catalog, this.#packList, metaPacks);
+        const known = { presence, catalog, packs: this.#packList, exclude: metaPacks };
+        this.#indexObjects = await loadIndex(this.#repository, known, (lines) =>
+          this.#workers[0]!.call('index', lines),
+        );
       },
       onPage: async (page: BuiltPage) => {
         this.#o.signal?.throwIfAborted();
@@ -347,7 +352,7 @@ class Attempt {
     const pages = [...state.pages];
     const errors = [...this.#errors];
     const needed = new Set(state.needed);
-    const index: Uint8Array[] = [Buffer.from(this.#index?.missing ?? '', 'latin1')];
+    const index: Uint8Array[] = [];
     for (const result of await Promise.all(
       this.#workers.filter((w) => w.started).map((w) => w.call<PacksResult>('finish', undefined)),
     )) {
@@ -355,7 +360,7 @@ class Attempt {
         this.#stored.set(id, sizeBytes);
         this.#dataBytes += sizeBytes;
       }
-      index.push(...result.index);
+      index.push(result.index);
     }
     const id = makeId(this.#clock, this.#random);
     await this.#meta.openPack();
@@ -383,16 +388,19 @@ class Attempt {
 
   /** The index is a cache: a full disk or a missing right to write it does not fail the backup. */
   async #writeIndex(lines: readonly Uint8Array[], presence: Presence): Promise<void> {
-    const state = this.#index;
-    const merge = state !== undefined && shouldMerge(state);
+    const objects = this.#indexObjects;
+    const merge = shouldMerge(objects);
+    const repository = this.#repository;
+    async function* all(): AsyncGenerator<Uint8Array> {
+      if (merge) yield* mergedLines(repository, objects, presence);
+      yield* lines;
+    }
     try {
-      const old = merge ? [Buffer.from(await mergedLines(this.#repository, state, presence), 'latin1')] : [];
-      await writeIndex(this.#repository, this.#memory, makeId(this.#clock, this.#random), this.#o.app, [
-        ...old,
-        ...lines,
-      ]);
-      if (merge) for (const { name } of state.objects) await this.#repository.storage.delete(name);
-      if (state !== undefined) this.#index = { ...state, missing: '', objects: [] };
+      const { storage, repo, keyring } = repository;
+      const target = { storage, repo, keyring, memory: this.#memory, app: this.#o.app };
+      await writeIndex(target, makeId(this.#clock, this.#random), all());
+      if (merge) for (const { name } of objects) await storage.delete(name);
+      this.#indexObjects = [];
     } catch {
       // The next run reads the tables instead.
     }

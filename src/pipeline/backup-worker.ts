@@ -162,6 +162,11 @@ export class BackupWorker {
     return storeStream({ ...lent, onRead }, task);
   }
 
+  /** Takes lines for the index, before anything is stored. */
+  async index(lines: Uint8Array): Promise<void> {
+    await this.#packs.addIndexLines(lines);
+  }
+
   /** Makes everything durable. */
   async finish(): Promise<PacksResult> {
     return this.#packs.finish();

@@ -17,6 +17,7 @@ import { formatTime } from '../format/time.ts';
 import type { FileStamp } from '../source/read-file.ts';
 import type { Storage } from '../storage/storage.ts';
 import { type Catalog, type ChunkPlace, setIdentityBytes } from './catalog.ts';
+import { indexPartBytes, writeIndex } from './index-writer.ts';
 import type { PackResult, PacksResult } from './jobs.ts';
 import type { PackList } from './pack-list.ts';
 
@@ -56,8 +57,6 @@ interface OpenPack {
   /** Files hinted at so far. */
   files: number;
   hint: HintFile | undefined;
-  /** Its lines for the index: records and chunks, no file. */
-  readonly index: TextBuffer;
 }
 
 /** Table text of one group: bounded, so that a million tiny files do not overfill a table. */
@@ -73,8 +72,9 @@ export class DataPacks {
   readonly #identity: Int32Array = new Int32Array(7);
   readonly #place: ChunkPlace = { pack: 0, record: 0, offset: 0, whole: false };
   readonly #commits: Promise<PackResult>[] = [];
-  /** Index lines of the packs that are complete: bytes, because millions of small strings would take far more. */
-  readonly #index: Uint8Array[] = [];
+  /** Index lines of the open pack, and of complete ones that no index object holds yet. */
+  readonly #packIndex = new TextBuffer();
+  readonly #index = new TextBuffer();
   #groupFill = 0;
   readonly #group: RecordLines = { table: new TextBuffer(), index: new TextBuffer(), tokens: [] };
   readonly #single: RecordLines = { table: new TextBuffer(), index: new TextBuffer(), tokens: [] };
@@ -163,13 +163,22 @@ export class DataPacks {
     if (this.#pack !== undefined) await this.#close();
     const packs = await Promise.all(this.#commits);
     this.#commits.length = 0;
-    return { packs, index: this.#index.splice(0) };
+    const index = this.#index.take();
+    this.#index.clear();
+    return { packs, index };
+  }
+
+  /** Takes lines for the index of packs that others have made. No pack may be open. */
+  async addIndexLines(lines: Uint8Array): Promise<void> {
+    this.#index.addBytes(lines);
+    await this.#writeIndex([]);
   }
 
   /** Gives up; packs that are not yet durable disappear. */
   async abort(): Promise<void> {
     await this.#pack?.writer.abort();
     this.#pack = undefined;
+    this.#packIndex.clear();
     await Promise.allSettled(this.#commits);
   }
 
@@ -218,8 +227,8 @@ export class DataPacks {
   async #record(source: number, length: number, lines: RecordLines): Promise<void> {
     const pack = this.#pack!;
     const before = pack.writer.sizeBytes;
-    pack.index.add(await pack.writer.addRecord(source, length));
-    pack.index.addAll(lines.index);
+    this.#packIndex.add(await pack.writer.addRecord(source, length));
+    this.#packIndex.addAll(lines.index);
     pack.writer.addLines(lines.table.view);
     for (const token of lines.tokens) this.#o.catalog.publish(token);
     lines.table.clear();
@@ -236,21 +245,37 @@ export class DataPacks {
     const id = makeId(systemClock, systemRandom);
     const out = await storage.create(packName(id));
     const writer = new ContainerWriter(memory, keyring, { kind: 'data', repo, id, app }, out);
-    this.#pack = { writer, number: packs.add(id), files: 0, hint: undefined, index: new TextBuffer() };
+    this.#pack = { writer, number: packs.add(id), files: 0, hint: undefined };
     return this.#pack;
   }
 
   async #close(): Promise<void> {
-    const { writer, index } = this.#pack!;
+    const { writer } = this.#pack!;
     this.#pack = undefined;
     // At most one pack at a time is on its way to the disk, so that a slow disk holds the worker back.
     await Promise.allSettled(this.#commits.slice(-1));
     const size = await writer.finish();
-    const head = `["P","${writer.id}",${size},"${this.#o.keyring.dedupKeys.dd}"]\n`;
-    this.#index.push(Buffer.from(head, 'latin1'), index.take());
     const commit = writer.commit().then(({ sizeBytes }) => ({ id: writer.id, sizeBytes }));
     commit.catch(() => {});
+    const before = [...this.#commits];
     this.#commits.push(commit);
+    // The memory is free until the next pack is opened, and the lines that wait are of the packs before this one.
+    await this.#writeIndex(before);
+    const head = `["P","${writer.id}",${size},"${this.#o.keyring.dedupKeys.dd}"]\n`;
+    this.#index.add(head);
+    this.#index.addAll(this.#packIndex);
+    this.#packIndex.clear();
+  }
+
+  /**
+   * Writes the lines that wait, if they are many. The index is a cache: when that fails, they are forgotten.
+   * @param packs the packs that they are of
+   */
+  async #writeIndex(packs: readonly Promise<PackResult>[]): Promise<void> {
+    if (this.#index.length < indexPartBytes) return;
+    await Promise.all(packs);
+    await writeIndex(this.#o, makeId(systemClock, systemRandom), [this.#index.view]).catch(() => {});
+    this.#index.clear();
   }
 
   /** The line that hints at a file, before the first of its chunks in this pack. */

@@ -80,8 +80,8 @@ export interface PackResult {
   readonly sizeBytes: number;
 }
 
-/** All packs of a worker, and their lines for the index. */
+/** All packs of a worker, and the lines for the index that no object holds yet. */
 export interface PacksResult {
   readonly packs: readonly PackResult[];
-  readonly index: readonly Uint8Array[];
+  readonly index: Uint8Array;
 }

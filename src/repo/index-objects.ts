@@ -3,12 +3,10 @@
  * cover is read from the tables of the packs.
  */
 import { BackpackError } from '../base/errors.ts';
-import { MiB } from '../base/limits.ts';
 import { ContainerReader } from '../container/container-reader.ts';
-import { ContainerWriter, type WriterMemory } from '../container/container-writer.ts';
 import { rootWriter } from '../format/header.ts';
 import { decodeText, linesOf } from '../format/json-lines.ts';
-import { indexName, packName } from '../format/names.ts';
+import { packName } from '../format/names.ts';
 import { type Catalog, type ChunkPlace, setIdentity } from '../pipeline/catalog.ts';
 import type { PackList } from '../pipeline/pack-list.ts';
 import { isCLine, isPLine } from '../schema/index.ts';
@@ -17,29 +15,31 @@ import type { Presence } from './presence.ts';
 import type { Repository } from './repository.ts';
 import { damagedOrThrow } from './snapshots.ts';
 
-/** Head of an index object. */
-const head = '{"backpack":"index","v":1}\n';
 /** More index objects than this are merged. */
 const objectsMax = 64;
 
-/** What loading the index found. */
-export interface IndexState {
-  readonly objects: readonly ObjectInfo[];
-  /** Lines for packs that no index object covers: from their tables. */
-  readonly missing: string;
+/** What is loaded, and where to. */
+export interface Known {
+  readonly presence: Presence;
+  readonly catalog: Catalog;
+  readonly packs: PackList;
+  /** Packs that hold no chunks: meta packs known from snapshots. */
+  readonly exclude: ReadonlySet<string>;
 }
+
+/** Takes the lines of one pack for the index; not called again before it is done. */
+export type LinesSink = (lines: Uint8Array) => Promise<void>;
 
 /**
  * Fills the catalog with the chunks of all packs that are there and not marked.
- * @param exclude packs that hold no chunks (meta packs known from snapshots)
+ * @param onMissing gets the lines of each pack that no index object covers: from its table
+ * @returns the index objects
  */
 export async function loadIndex(
   repository: Repository,
-  presence: Presence,
-  catalog: Catalog,
-  packs: PackList,
-  exclude: ReadonlySet<string>,
-): Promise<IndexState> {
+  { presence, catalog, packs, exclude }: Known,
+  onMissing: LinesSink,
+): Promise<readonly ObjectInfo[]> {
   const loader = new Loader(repository, presence, catalog, packs);
   const objects = await listAll(repository.storage, 'index/');
   for (const object of objects) {
@@ -50,17 +50,17 @@ export async function loadIndex(
       damagedOrThrow(error);
     }
   }
-  const missing: string[] = [];
   for (const [pack, sizeBytes] of presence.sizes) {
     if (loader.covered.has(pack) || exclude.has(pack)) continue;
+    let lines: string | undefined;
     try {
-      const lines = await loader.pack(pack, sizeBytes);
-      if (presence.has(pack)) missing.push(lines);
+      lines = await loader.pack(pack, sizeBytes);
     } catch (error) {
       damagedOrThrow(error);
     }
+    if (lines !== undefined && presence.has(pack)) await onMissing(Buffer.from(lines, 'latin1'));
   }
-  return { objects, missing: missing.join('') };
+  return objects;
 }
 
 class Loader {
@@ -153,57 +153,26 @@ class Loader {
   }
 }
 
-/** Writes an index object with these lines. */
-export async function writeIndex(
-  repository: Repository,
-  memory: WriterMemory,
-  id: string,
-  app: string,
-  lines: readonly Uint8Array[],
-): Promise<void> {
-  const { repo, keyring, storage } = repository;
-  const out = await storage.create(indexName(id));
-  const writer = new ContainerWriter(memory, keyring, { kind: 'indx', repo, id, app }, out);
-  const { kernel, plain } = memory.codec;
-  let filled = 0;
-  for (const piece of [Buffer.from(head, 'latin1'), ...lines]) {
-    const bytes = Buffer.from(piece.buffer, piece.byteOffset, piece.byteLength);
-    // Records of whole lines, of up to 1 MiB.
-    for (let from = 0; from < bytes.byteLength; ) {
-      const room = from + MiB - filled;
-      const end = room >= bytes.byteLength ? bytes.byteLength : bytes.lastIndexOf(10, room - 1) + 1;
-      if (end > from) {
-        kernel.bytes.set(bytes.subarray(from, end), plain + filled);
-        filled += end - from;
-        from = end;
-      }
-      if (from === bytes.byteLength) break;
-      await writer.addRecord(plain, filled);
-      filled = 0;
-    }
-  }
-  await writer.addRecord(plain, filled);
-  await writer.finish();
-  await writer.commit();
-}
-
 /** Whether so many index objects are there that they should be merged. */
-export function shouldMerge(state: IndexState): boolean {
-  return state.objects.length > objectsMax;
+export function shouldMerge(objects: readonly ObjectInfo[]): boolean {
+  return objects.length > objectsMax;
 }
 
-/** All lines of the index objects for packs that are there, one block per pack: what a merged object holds. */
-export async function mergedLines(
+/**
+ * All lines of index objects for packs that are there, one block per pack: what a merged object holds. In pieces of
+ * one record, so that an index of any size can be merged.
+ */
+export async function* mergedLines(
   repository: Repository,
-  state: IndexState,
+  objects: readonly ObjectInfo[],
   presence: Presence,
-): Promise<string> {
+): AsyncGenerator<Uint8Array> {
   const covered = new Set<string>();
-  const lines: string[] = [];
-  for (const { name, sizeBytes } of state.objects) {
+  for (const { name, sizeBytes } of objects) {
     const reader = await ContainerReader.open(repository.read, name, { sizeBytes });
     let keep = false;
     for (let i = 0; i < reader.records; i += 1) {
+      const lines: string[] = [];
       for (const line of linesOf(decodeText(await reader.read(i)))) {
         if (line.startsWith('["P",')) {
           const [, pack, size] = JSON.parse(line) as [string, string, number];
@@ -212,7 +181,7 @@ export async function mergedLines(
         }
         if (keep) lines.push(`${line}\n`);
       }
+      yield Buffer.from(lines.join(''), 'latin1');
     }
   }
-  return lines.join('');
 }
