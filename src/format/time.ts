@@ -12,6 +12,11 @@ export function formatTime(ns: bigint): string {
   return `${(ns - rest) / billion}.${rest.toString().padStart(9, '0')}`;
 }
 
+/** Text of a time given in seconds since 1970, rounded down, and the nanoseconds after them. */
+export function formatSeconds(seconds: number, nanoseconds: number): string {
+  return `${seconds}.${(nanoseconds + 1e9).toString().slice(1)}`;
+}
+
 /** Nanoseconds of a time's text, which has been checked against the schema. */
 export function parseTime(text: string): bigint {
   const dot = text.indexOf('.');

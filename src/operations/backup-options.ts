@@ -1,5 +1,4 @@
 /** What a backup is asked for, what it tells while it runs, and what it ends with. */
-import type { BigIntStats } from 'node:fs';
 import type { ByteString } from '../base/bytes.ts';
 import type { Clock, Random } from '../base/ports.ts';
 import type { RateLimit } from '../base/rate-limiter.ts';
@@ -7,6 +6,7 @@ import type { Compression } from '../codec/compression.ts';
 import type { Totals } from '../pipeline/estimate.ts';
 import type { StreamFile } from '../pipeline/stream-run.ts';
 import type { FilterOptions } from '../source/filter.ts';
+import type { SourceStat } from '../source/source-stat.ts';
 import type { SourceRoot } from '../source/walk.ts';
 
 /** What to back up and how. */
@@ -17,7 +17,7 @@ export interface BackupOptions {
   /** What is left out. */
   readonly filter?: FilterOptions;
   /** Extensions decide what else is left out: a reason, or undefined. Without one, nothing is asked. */
-  readonly decide?: (stored: ByteString, stat: BigIntStats) => string | undefined;
+  readonly decide?: (stored: ByteString, stat: SourceStat) => string | undefined;
   /** Whether to count the source beside the run, for a progress line that tells how much is left. */
   readonly estimate?: boolean;
   readonly host: string;

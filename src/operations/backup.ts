@@ -23,7 +23,8 @@ import { type LazyPort, lazyPort } from '../pipeline/lazy-port.ts';
 import { planMemory } from '../pipeline/memory-plan.ts';
 import { createPackListMemory, PackList, type PackListMemory } from '../pipeline/pack-list.ts';
 import { StreamRun } from '../pipeline/stream-run.ts';
-import { inlinePort, threadPort } from '../pipeline/worker-port.ts';
+import type { WalkerOptions } from '../pipeline/walker.ts';
+import { inlinePort, threadPort, type WorkerPort } from '../pipeline/worker-port.ts';
 import { afterCheck, putSnapshot, snapshotTexts } from '../repo/commit.ts';
 import { loadIndex, mergedLines, shouldMerge } from '../repo/index-objects.ts';
 import { MetaWriter } from '../repo/meta-writer.ts';
@@ -31,7 +32,6 @@ import { type Presence, readPresence } from '../repo/presence.ts';
 import type { Repository } from '../repo/repository.ts';
 import { listSnapshots, type SnapshotInfo, type SnapshotList } from '../repo/snapshots.ts';
 import type { SnapshotRoot } from '../schema/index.ts';
-import { Filter } from '../source/filter.ts';
 import type { ObjectInfo } from '../storage/storage.ts';
 import { throttled } from '../storage/throttle.ts';
 import type { BackupEvent, BackupOptions, BackupSummary } from './backup-options.ts';
@@ -128,6 +128,8 @@ class Attempt {
   #dataBytes = 0;
   #state: RunState | undefined;
   #checkpointAt: number;
+  readonly #threads: number;
+  #walker: WorkerPort | undefined;
 
   constructor(
     repository: Repository,
@@ -153,6 +155,7 @@ class Attempt {
     this.#packList = new PackList(this.#packMemory);
     const wanted = threadsWithin(options.threads ?? availableParallelism());
     const { threads, catalogBytes } = planMemory(options.memoryMax, wanted);
+    this.#threads = threads;
     this.#catalog = createCatalogMemory(options.catalogBytes ?? MiB, catalogBytes);
     this.#progress = new BackupProgress(Math.max(1, threads), emit);
     this.#workers = Array.from({ length: Math.max(1, threads) }, (_, owner) =>
@@ -179,10 +182,11 @@ class Attempt {
 
   async run(): Promise<{ summary: BackupSummary; missing: readonly string[] }> {
     const list = await listSnapshots(this.#repository);
-    const presence = await readPresence(this.#repository);
     const { host, set } = this.#o;
     const stream = this.#o.stream !== undefined;
     const parents = stream ? [] : parentsOf(list, { host, set, roots: this.#roots });
+    if (parents.length > 0) this.#walkAhead();
+    const presence = await readPresence(this.#repository);
     const pages: PageRef[] = [];
     const needed = new Set<string>();
     const run = await this.#start(presence, parents, pages, needed);
@@ -203,6 +207,17 @@ class Attempt {
       return { summary: { ...this.#summary(same, run, 0), unchanged: true }, missing: [] };
     }
     return this.#finish(this.#state);
+  }
+
+  /**
+   * Lets a thread walk, where there is much to compare: a first run has work enough for all cores. Extensions live in
+   * this thread, and who counts memory or threads does not want one more.
+   */
+  #walkAhead(): void {
+    const { roots, filter = {}, decide, memoryMax } = this.#o;
+    if (this.#threads < 2 || decide !== undefined || memoryMax !== undefined) return;
+    const options: WalkerOptions = { roots, filter };
+    this.#walker = threadPort(new URL('../pipeline/walk-thread.js', import.meta.url), options);
   }
 
   /** The parent that holds exactly what this run found, unread files included. */
@@ -237,6 +252,7 @@ class Attempt {
   }
 
   async #close(): Promise<void> {
+    await this.#walker?.close();
     for (const worker of this.#workers) await worker.close();
     await this.#progress.close();
   }
@@ -290,10 +306,10 @@ class Attempt {
     return new BackupRun({
       ...common,
       roots: this.#o.roots,
-      filter: new Filter(this.#o.filter ?? {}, {
-        onIgnored: (path, message) => this.#ignored(path, message),
-        decide: this.#o.decide,
-      }),
+      filter: this.#o.filter ?? {},
+      decide: this.#o.decide,
+      onIgnored: (path, message) => this.#emit({ type: 'rules-ignored', path, message }),
+      walker: this.#walker,
       parents: this.#parents.flatMap(({ cursor }) => (cursor === undefined ? [] : [cursor])),
       workers: this.#workers,
       hashStateBytes: this.#memory.codec.kernel.hashStateBytes,
@@ -318,10 +334,6 @@ class Attempt {
     }
     this.#errors.push({ path, code: code.replace(/[^A-Za-z0-9_-]/g, '') || 'EUNKNOWN' });
     this.#emit({ type: 'source-error', path, code, message });
-  }
-
-  #ignored(path: ByteString, message: string): void {
-    this.#emit({ type: 'rules-ignored', path, message });
   }
 
   async #finish(state: RunState): Promise<{ summary: BackupSummary; missing: readonly string[] }> {

@@ -5,7 +5,7 @@ import type { ByteString } from '../base/bytes.ts';
 import { type Clock, systemClock } from '../base/ports.ts';
 import type { NameJson } from '../format/name-json.ts';
 import { nameToJson } from '../format/name-json.ts';
-import { EntryLines, typeOf } from '../pipeline/entry-line.ts';
+import { EntryLines } from '../pipeline/entry-line.ts';
 import { findInParents } from '../pipeline/find-parent.ts';
 import { Owners } from '../platform/owners.ts';
 import { readPresence } from '../repo/presence.ts';
@@ -77,11 +77,11 @@ export async function preview(
       else emit({ type: 'source-error', path, code, message });
       continue;
     }
-    const kind = typeOf(item);
+    const kind = item.stat.type;
     const head = lines.head(item, kind);
     const prefix = head + lines.rest(item, kind);
     const { parent, known } = await findInParents(cursors, item.stored, prefix, head);
-    const bytes = kind === 'f' ? Number(item.stat.size) : 0;
+    const bytes = kind === 'f' ? item.stat.size : 0;
     if (kind === 'f') {
       counts.files += 1;
       counts.bytes += bytes;
@@ -96,7 +96,7 @@ export async function preview(
 
 /** Folders change with what is in them: only new ones are worth a word, and none above a root. */
 function tells({ stat, ancestor }: SourceItem, known: boolean): boolean {
-  return !ancestor && !(known && stat.isDirectory());
+  return !ancestor && !(known && stat.type === 'd');
 }
 
 function portsOf(emit: (event: PreviewEvent) => void): FilterPorts {

@@ -2,26 +2,21 @@
  * The main thread's part of a backup: merges the walk with the parents' pages, gives changed files to the workers,
  * puts the results back in order and builds pages. Memory does not grow with the number of files.
  */
-import { lstatSync } from 'node:fs';
 import type { ByteString } from '../base/bytes.ts';
 import { BackpackError } from '../base/errors.ts';
 import { MiB } from '../base/limits.ts';
 import { type BuiltPage, type KeptEntry, type NewEntry, PageBuilder } from '../format/page-builder.ts';
 import { type Libc, libc } from '../platform/libc.ts';
 import { Owners } from '../platform/owners.ts';
-import type { Filter } from '../source/filter.ts';
+import { stampOfStat } from '../source/file-state.ts';
+import { Filter, type FilterOptions, type FilterPorts } from '../source/filter.ts';
 import { piecesOf } from '../source/holes.ts';
+import type { OnIgnored } from '../source/ignore-files.ts';
 import { reach } from '../source/reach.ts';
-import {
-  closeSource,
-  type FileStamp,
-  openSource,
-  sameStamp,
-  stampOf,
-  stampOfStat,
-} from '../source/read-file.ts';
+import { closeSource, type FileStamp, openSource, sameStamp, stampOf } from '../source/read-file.ts';
+import { lstat } from '../source/source-stat.ts';
 import { type SourceItem, type SourceProblem, type SourceRoot, walk } from '../source/walk.ts';
-import { EntryLines, typeOf, warningsText, withStamp } from './entry-line.ts';
+import { EntryLines, warningsText, withStamp } from './entry-line.ts';
 import { EntryMaker } from './entry-maker.ts';
 import { extentsOf } from './extent-list.ts';
 import { FileBatch, type FileCounter, type Slot, type Waiting } from './file-batch.ts';
@@ -40,12 +35,19 @@ import type { PackList } from './pack-list.ts';
 import type { ParentCursor } from './parent-cursor.ts';
 import { chainBytes, RangeChain } from './range-chain.ts';
 import { rangeBytes } from './scan.ts';
+import { walkAhead } from './walker.ts';
 import type { WorkerPort } from './worker-port.ts';
 
 /** What a run needs. */
 export interface BackupRunOptions {
   readonly roots: readonly SourceRoot[];
-  readonly filter: Filter;
+  readonly filter: FilterOptions;
+  /** See FilterPorts. Only asked when this thread walks. */
+  readonly decide?: FilterPorts['decide'];
+  /** Told of rules that cannot be used. */
+  readonly onIgnored: OnIgnored;
+  /** A thread that walks ahead, see walker.ts; without one, this thread walks. */
+  readonly walker?: WorkerPort | undefined;
   /** Cursors over the parents; a later one wins. */
   readonly parents: readonly ParentCursor[];
   readonly workers: readonly WorkerPort[];
@@ -118,6 +120,7 @@ export class BackupRun {
   readonly #slots: Slot[] = [];
   readonly #calls: number[];
   #head = 0;
+  #seen = 0;
   #batch = new FileBatch();
   #started = false;
   #failure: unknown;
@@ -143,21 +146,29 @@ export class BackupRun {
 
   /** Walks everything; resolves when all pages have been handed on. */
   async run(): Promise<void> {
-    let seen = 0;
-    for (const item of walk(this.#o.roots, this.#o.filter)) {
-      if ('code' in item) this.#o.onProblem(item);
-      else {
-        const more = this.#item(item);
-        if (more !== undefined) await more;
-      }
-      seen += 1;
-      if (seen % yieldEvery === 0) await this.#breathe();
-      if (this.#failure !== undefined) throw this.#failure;
+    const { walker, roots, filter, onIgnored } = this.#o;
+    if (walker === undefined) {
+      await this.#visit(walk(roots, new Filter(filter, { onIgnored, decide: this.#o.decide })));
+    } else {
+      for await (const entries of walkAhead(walker, onIgnored)) await this.#visit(entries);
     }
     await this.#flush();
     while (this.#calls.some((count) => count > 0)) await this.#settle();
     await this.#drain();
     for (const page of this.#builder.flush()) await this.#o.onPage(page);
+  }
+
+  async #visit(entries: Iterable<SourceItem | SourceProblem>): Promise<void> {
+    for (const item of entries) {
+      if ('code' in item) this.#o.onProblem(item);
+      else {
+        const more = this.#item(item);
+        if (more !== undefined) await more;
+      }
+      this.#seen += 1;
+      if (this.#seen % yieldEvery === 0) await this.#breathe();
+      if (this.#failure !== undefined) throw this.#failure;
+    }
   }
 
   /** Ends the run soon: at the next file, and within a large one. */
@@ -183,7 +194,7 @@ export class BackupRun {
 
   /** @returns what is still to be done, unless all of it could be done at once: a promise for each entry is dear */
   #item(item: SourceItem): Promise<void> | undefined {
-    const type = typeOf(item);
+    const { type } = item.stat;
     if (type === '?') {
       this.#o.onProblem({
         stored: item.stored,
@@ -205,7 +216,7 @@ export class BackupRun {
     const trusted = this.#isTrusted(line, found.parent);
     const entry = trusted ? this.#maker.unchangedNow(found.parent, item, type) : undefined;
     if (entry === undefined) return this.#found(line, found);
-    this.#count(type, Number(item.stat.size));
+    this.#count(type, item.stat.size);
     this.#unchanged(line, entry);
     return undefined;
   }
@@ -217,26 +228,26 @@ export class BackupRun {
 
   async #found(line: EntryLine, { parent, known }: InParents): Promise<void> {
     const { item, type, prefix, head } = line;
-    const trusted = parent !== undefined && item.stat.ctimeNs < parent.trustBeforeNs;
+    const trusted = parent?.trusts(item.stat) === true;
     if (parent !== undefined && this.#isTrusted(line, parent)) {
-      this.#count(type, Number(item.stat.size));
+      this.#count(type, item.stat.size);
       this.#unchanged(line, await this.#maker.unchanged(parent, item, type, prefix, head));
       return;
     }
     const kept = parent === undefined ? undefined : await parent.take(item.stored, head);
-    const same = item.stat.size === 0n ? 'unchangedFiles' : 'rereadFiles';
+    const same = item.stat.size === 0 ? 'unchangedFiles' : 'rereadFiles';
     await this.#read(line, kept, parent !== undefined ? same : known ? 'changedFiles' : 'newFiles', trusted);
   }
 
   /** What changed within the resolution of the clock looks the same: it is looked at again. */
   #isTrusted({ item, type }: EntryLine, parent: ParentCursor): boolean {
-    return item.stat.ctimeNs < parent.trustBeforeNs && !(type === 'f' && this.#o.readAll === true);
+    return parent.trusts(item.stat) && !(type === 'f' && this.#o.readAll === true);
   }
 
   #unchanged({ item, type }: EntryLine, entry: KeptEntry | NewEntry): void {
     if (type === 'f') {
       this.counts.unchangedFiles += 1;
-      this.counts.unchangedBytes += Number(item.stat.size);
+      this.counts.unchangedBytes += item.stat.size;
     }
     this.#slots.push({ entry });
   }
@@ -248,7 +259,7 @@ export class BackupRun {
     counter: FileCounter,
     trusted: boolean,
   ): Promise<void> | undefined {
-    this.#count(type, Number(item.stat.size));
+    this.#count(type, item.stat.size);
     if (type !== 'f') {
       this.#slots.push({ entry: this.#maker.withoutContent(item, type, prefix, kept) });
       return undefined;
@@ -270,7 +281,7 @@ export class BackupRun {
     item: SourceItem,
     { prefix, kept, counter, trusted }: Pick<Waiting, 'prefix' | 'kept' | 'counter' | 'trusted'>,
   ): Promise<void> | undefined {
-    const size = Number(item.stat.size);
+    const size = item.stat.size;
     const slot: Slot = { entry: undefined };
     this.#slots.push(slot);
     if (size === 0) {
@@ -421,8 +432,8 @@ export class BackupRun {
   /** The state of a file that is to be read once more; undefined when there is nothing to read. */
   #stampAgain(path: ByteString): FileStamp | undefined {
     try {
-      const stat = reach(path, (real) => lstatSync(real, { bigint: true }));
-      return stat.isFile() && stat.size > 0n ? stampOfStat(stat) : undefined;
+      const stat = reach(path, lstat);
+      return stat.type === 'f' && stat.size > 0 ? stampOfStat(stat) : undefined;
     } catch {
       return undefined;
     }

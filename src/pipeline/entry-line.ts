@@ -3,17 +3,18 @@
  * is what lstat tells of a change, is also the beginning of the parent's line, the entry has not changed.
  */
 import { type NameJson, nameToJson } from '../format/name-json.ts';
-import { formatTime } from '../format/time.ts';
+import { formatSeconds, formatTime } from '../format/time.ts';
 import type { Owners } from '../platform/owners.ts';
 import type { Extras } from '../source/extras.ts';
 import type { FileStamp } from '../source/read-file.ts';
+import { deviceNumbers } from '../source/source-stat.ts';
 import type { SourceItem } from '../source/walk.ts';
 
 /** Numbers filesystems in the order in which they are met, for `hl`. */
 class FilesystemNumbers {
-  readonly #numbers = new Map<bigint, number>();
+  readonly #numbers = new Map<number, number>();
 
-  of(device: bigint): number {
+  of(device: number): number {
     const found = this.#numbers.get(device);
     if (found !== undefined) return found;
     this.#numbers.set(device, this.#numbers.size);
@@ -21,24 +22,12 @@ class FilesystemNumbers {
   }
 }
 
-/** Type letter of an entry; `?` for something that no letter stands for. */
-export function typeOf(item: SourceItem): string {
-  const { stat } = item;
-  if (stat.isFile()) return 'f';
-  if (stat.isDirectory()) return 'd';
-  if (stat.isSymbolicLink()) return 'l';
-  if (stat.isFIFO()) return 'p';
-  if (stat.isSocket()) return 's';
-  if (stat.isBlockDevice()) return 'b';
-  return stat.isCharacterDevice() ? 'c' : '?';
-}
-
 /** Writes lines of one run. */
 export class EntryLines {
   readonly #filesystems = new FilesystemNumbers();
   readonly #owners: Owners;
   readonly #atime: boolean;
-  readonly #names = new Map<string, string>();
+  readonly #names = new Map<number, string>();
 
   /** @param atime whether access times are kept */
   constructor(owners: Owners, atime: boolean) {
@@ -49,12 +38,12 @@ export class EntryLines {
   /** The line up to what tells of a change. */
   head(item: SourceItem, type: string): string {
     const { stat } = item;
-    const mtime = formatTime(stat.mtimeNs);
-    const ctime = formatTime(stat.ctimeNs);
+    const mtime = formatSeconds(stat.mtimeSec, stat.mtimeNsec);
+    const ctime = formatSeconds(stat.ctimeSec, stat.ctimeNsec);
     const size = type === 'f' ? `,"s":${stat.size}` : '';
-    const mode = (Number(stat.mode) & 0o7777).toString(8).padStart(4, '0');
+    const mode = stat.mode.toString(8).padStart(4, '0');
     const links =
-      type !== 'd' && stat.nlink > 1n ? `,"hl":"${this.#filesystems.of(stat.dev)}:${stat.ino}"` : '';
+      type !== 'd' && stat.nlink > 1 ? `,"hl":"${this.#filesystems.of(stat.dev)}:${stat.ino}"` : '';
     return (
       `{"p":${nameToJson(item.stored)},"t":"${type}"${size},"m":"${mtime}","c":"${ctime}","o":"${mode}",` +
       `"u":${stat.uid},"g":${stat.gid},"in":"${stat.ino}"${links}`
@@ -64,18 +53,19 @@ export class EntryLines {
   /** What follows the head and may differ without a change: names of owners, access time; then target and device. */
   rest(item: SourceItem, type: string): string {
     const { stat } = item;
-    const atime = this.#atime ? `,"a":"${formatTime(stat.atimeNs)}"` : '';
+    const atime = this.#atime ? `,"a":"${formatSeconds(stat.atimeSec, stat.atimeNsec)}"` : '';
     const target = item.link === undefined ? '' : `,"l":${nameToJson(item.link)}`;
-    const device = type === 'b' || type === 'c' ? `,"rd":[${major(stat.rdev)},${minor(stat.rdev)}]` : '';
+    const device = type === 'b' || type === 'c' ? `,"rd":[${deviceNumbers(stat.rdev).join(',')}]` : '';
     return `${this.#ownerNames(stat.uid, stat.gid)}${atime}${target}${device}`;
   }
 
-  #ownerNames(uid: bigint, gid: bigint): string {
-    const key = `${uid}:${gid}`;
+  #ownerNames(uid: number, gid: number): string {
+    // A number of its own for each pair: neither has more than 32 bits.
+    const key = uid * 2 ** 32 + gid;
     const known = this.#names.get(key);
     if (known !== undefined) return known;
-    const user = this.#owners.nameOf('user', Number(uid));
-    const group = this.#owners.nameOf('group', Number(gid));
+    const user = this.#owners.nameOf('user', uid);
+    const group = this.#owners.nameOf('group', gid);
     const text =
       (user === undefined ? '' : `,"un":${JSON.stringify(user)}`) +
       (group === undefined ? '' : `,"gn":${JSON.stringify(group)}`);
@@ -129,14 +119,4 @@ export function withStamp(prefix: string, stamp: FileStamp): string {
     stamped,
     () => `"t":"f","s":${size},"m":"${formatTime(mtimeNs)}","c":"${formatTime(ctimeNs)}"`,
   );
-}
-
-/** Linux: 12 bits at 8, and the bits from 32 on. */
-function major(rdev: bigint): bigint {
-  return ((rdev >> 8n) & 0xfffn) | ((rdev >> 32n) & ~0xfffn);
-}
-
-/** Linux: the low 8 bits, and those from 12 on. */
-function minor(rdev: bigint): bigint {
-  return (rdev & 0xffn) | ((rdev >> 12n) & 0xffffff00n);
 }

@@ -21,9 +21,9 @@ export class Estimator {
     let files = 0;
     let bytes = 0;
     for (const item of walk(roots, this.#filter)) {
-      if ('code' in item || !item.stat.isFile()) continue;
+      if ('code' in item || item.stat.type !== 'f') continue;
       files += 1;
-      bytes += Number(item.stat.size);
+      bytes += item.stat.size;
     }
     return { files, bytes };
   }

@@ -2,7 +2,7 @@
 import type { ByteString } from '../base/bytes.ts';
 import { KiB, MiB } from '../base/limits.ts';
 import type { KeptEntry, NewEntry } from '../format/page-builder.ts';
-import { StampList } from '../source/file-state.ts';
+import { StampList, stampNumbers } from '../source/file-state.ts';
 import type { SourceItem } from '../source/walk.ts';
 import type { FilesTask } from './jobs.ts';
 
@@ -35,12 +35,12 @@ const batchBytes: number = 4 * MiB;
 /** Gathers a batch. */
 export class FileBatch {
   readonly files: Waiting[] = [];
-  readonly #stamps = new StampList(new BigInt64Array(4 * batchFiles));
+  readonly #stamps = new StampList(new Float64Array(stampNumbers * batchFiles));
   #bytes = 0;
 
   /** @returns whether it is full */
   add(file: Waiting, { stat }: SourceItem): boolean {
-    this.#stamps.set(this.files.length, stat.size, stat.mtimeNs, stat.ctimeNs, stat.ino);
+    this.#stamps.set(this.files.length, stat);
     this.files.push(file);
     this.#bytes += file.size + 4 * KiB;
     return this.files.length >= batchFiles || this.#bytes >= batchBytes;
@@ -51,7 +51,7 @@ export class FileBatch {
     return {
       paths: this.files.map((file) => file.real).join('\0'),
       stored: this.files.map((file) => file.path).join('\0'),
-      stamps: this.#stamps.stamps,
+      stamps: this.#stamps.numbers,
     };
   }
 }

@@ -19,7 +19,7 @@ export interface FilesTask {
   readonly paths: string;
   readonly stored: string;
   /** Those of a StampList. */
-  readonly stamps: BigInt64Array;
+  readonly stamps: Float64Array;
 }
 
 /** Stands in a batch's hashes for a file that has none. */

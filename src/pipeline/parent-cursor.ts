@@ -3,12 +3,14 @@
  * page finds the old line of each path.
  */
 import type { ByteString } from '../base/bytes.ts';
+import { nanosecondsOf, secondsOf } from '../base/nanoseconds.ts';
 import type { Extent } from '../format/extents.ts';
 import { resolveExtents } from '../format/extents.ts';
 import { nameFromJson } from '../format/name-json.ts';
 import type { KeptEntry, NewEntry, OldPage } from '../format/page-builder.ts';
 import { comparePaths } from '../format/path-rules.ts';
 import type { PageRef } from '../format/snapshot.ts';
+import type { SourceStat } from '../source/source-stat.ts';
 
 /** Gets the text of a page, authenticated. */
 export type LoadPage = (ref: PageRef) => Promise<string>;
@@ -33,11 +35,15 @@ export class ParentCursor {
   #next = 0;
   #page: Loaded | undefined;
 
-  /** Files whose ctime is not below this may have changed after the parent read them, in the same tick of the clock. */
-  readonly trustBeforeNs: bigint;
+  readonly #trustSec: number;
+  readonly #trustNsec: number;
   /** Whether the parent's writer could read extended attributes and flags: else an entry without may have some. */
   readonly hasExtras: boolean;
 
+  /**
+   * @param trustBeforeNs files whose ctime is not below this may have changed after the parent read them, in the same
+   * tick of the clock
+   */
   constructor(
     pages: readonly PageRef[],
     load: LoadPage,
@@ -45,11 +51,17 @@ export class ParentCursor {
     trustBeforeNs: bigint,
     hasExtras = true,
   ) {
-    this.trustBeforeNs = trustBeforeNs;
+    this.#trustNsec = nanosecondsOf(trustBeforeNs);
+    this.#trustSec = secondsOf(trustBeforeNs);
     this.hasExtras = hasExtras;
     this.#pages = pages;
     this.#load = load;
     this.#packIsThere = packIsThere;
+  }
+
+  /** Whether an entry that looks the same has not changed: one of the same tick of the clock may have. */
+  trusts({ ctimeSec, ctimeNsec }: Pick<SourceStat, 'ctimeSec' | 'ctimeNsec'>): boolean {
+    return ctimeSec < this.#trustSec || (ctimeSec === this.#trustSec && ctimeNsec < this.#trustNsec);
   }
 
   /** Whether the line at the cursor begins with `prefix` and its content can be used. */

@@ -41,6 +41,8 @@ export interface Libc {
    * @param into 256 bytes
    */
   readonly stat: ((fd: number, into: Uint8Array) => boolean) | undefined;
+  /** The same of what is at a path; a link is not followed. False, too, when someone else has to say why not. */
+  readonly statAt: ((path: string | Uint8Array, into: Uint8Array) => boolean) | undefined;
   /** Opens a name in an open folder, as Node's `openSync` opens a path; closed with `closeSync`. */
   openAt(folder: number, name: string | Uint8Array, flags: number, mode: number): number;
   /** Flags of a file, as bits of the kernel; undefined where the filesystem has none. */
@@ -62,6 +64,7 @@ const valueMax = 65_536;
 const atFdcwd = -100;
 const closeOnExec = 0o2000000;
 const atSymlinkNofollow = 0x100;
+const atNoAutomount = 0x800;
 const atEmptyPath = 0x1000;
 const statBasic = 0x7ff;
 const seekData = 3;
@@ -93,6 +96,7 @@ function load(): Libc | undefined {
 
 class Calls implements Libc {
   readonly stat: Libc['stat'];
+  readonly statAt: Libc['statAt'];
   readonly #errno: () => number;
   readonly #list = Buffer.alloc(listMax);
   readonly #value = Buffer.alloc(valueMax);
@@ -121,6 +125,7 @@ class Calls implements Libc {
       ioctl: c.func('int ioctl(int fd, unsigned long request, void *argument)'),
     };
     this.stat = statCall(c);
+    this.statAt = statAtCall(c);
   }
 
   xattrNames(file: FileOrFd): readonly ByteString[] {
@@ -219,6 +224,22 @@ function statCall(c: ReturnType<Koffi['load']>): Libc['stat'] {
     const call = c.func('int statx(int dir, void *path, int flags, unsigned int mask, void *out)');
     const empty = Buffer.alloc(1);
     return (fd, into) => call(fd, empty, atEmptyPath, statBasic, into) === 0;
+  } catch {
+    return undefined;
+  }
+}
+
+/** {@link statCall} for paths: text is passed on as it is, without an object for its bytes. */
+function statAtCall(c: ReturnType<Koffi['load']>): Libc['statAt'] {
+  try {
+    const flags = atSymlinkNofollow | atNoAutomount;
+    const byText = c.func('int statx(int dir, const char *path, int flags, unsigned int mask, void *out)');
+    const byBytes = c.func('int statx(int dir, void *path, int flags, unsigned int mask, void *out)');
+    return (path, into) => {
+      if (typeof path !== 'string') return byBytes(atFdcwd, argument(path), flags, statBasic, into) === 0;
+      // The C library would take what is before it for the path.
+      return !path.includes('\0') && byText(atFdcwd, path, flags, statBasic, into) === 0;
+    };
   } catch {
     return undefined;
   }

@@ -3,72 +3,72 @@
  * of any size for each field, it costs hardly more than the call.
  */
 import { endianness } from 'node:os';
+import { joinNanoseconds } from '../base/nanoseconds.ts';
 import { type Libc, libc } from '../platform/libc.ts';
 import type { FileStamp } from './read-file.ts';
+import type { SourceStat } from './source-stat.ts';
+import { secondsAt, statWord, statxBytes, unsignedAt } from './statx.ts';
 
-const stateBytes = 256;
+/** What a state consists of. */
+type StampFields = Pick<SourceStat, 'size' | 'mtimeSec' | 'mtimeNsec' | 'ctimeSec' | 'ctimeNsec' | 'ino'>;
+
 const typeMask = 0o170000;
 const regular = 0o100000;
-const billion = 1_000_000_000n;
-
-/** Index of 32-bit words. Each field of 64 bits has its low word first. */
-const modeWord = 7;
-const inoWord = 8;
-const sizeWord = 10;
-const blocksWord = 12;
-const ctimeWord = 24;
-const mtimeWord = 28;
 const highWord = 2 ** 32;
 
 /** Where a {@link StampList} has what. */
 const sizeOf = 0;
 const mtimeOf = 1;
-const ctimeOf = 2;
-const inoOf = 3;
+const ctimeOf = 3;
+const inoOf = 5;
+/** Numbers of one state: length, two times of two numbers each, and the two words of the inode. */
+export const stampNumbers = 7;
 
-/** States of many files, four numbers each, as they are posted to another thread. */
+/** States of many files in plain numbers, as they are posted to another thread. */
 export class StampList {
-  readonly stamps: BigInt64Array;
-  /** The same memory. */
-  readonly words: Int32Array;
+  readonly numbers: Float64Array;
 
-  constructor(stamps: BigInt64Array) {
-    this.stamps = stamps;
-    this.words = new Int32Array(stamps.buffer, stamps.byteOffset, 2 * stamps.length);
+  /** @param numbers {@link stampNumbers} for each */
+  constructor(numbers: Float64Array) {
+    this.numbers = numbers;
   }
 
   /** Sets number `index`. */
-  set(index: number, size: bigint, mtimeNs: bigint, ctimeNs: bigint, ino: bigint): void {
-    const { stamps } = this;
-    const at = 4 * index;
-    stamps[at + sizeOf] = size;
-    stamps[at + mtimeOf] = mtimeNs;
-    stamps[at + ctimeOf] = ctimeNs;
-    stamps[at + inoOf] = ino;
+  set(index: number, { size, mtimeSec, mtimeNsec, ctimeSec, ctimeNsec, ino }: StampFields): void {
+    const { numbers } = this;
+    const at = stampNumbers * index;
+    numbers[at + sizeOf] = size;
+    numbers[at + mtimeOf] = mtimeSec;
+    numbers[at + mtimeOf + 1] = mtimeNsec;
+    numbers[at + ctimeOf] = ctimeSec;
+    numbers[at + ctimeOf + 1] = ctimeNsec;
+    numbers[at + inoOf] = typeof ino === 'number' ? ino % highWord : Number(ino & 0xffff_ffffn);
+    numbers[at + inoOf + 1] = typeof ino === 'number' ? Math.floor(ino / highWord) : Number(ino >> 32n);
   }
 
   /** Number `index` as an object. */
   get(index: number): FileStamp {
-    const { stamps } = this;
-    const at = 4 * index;
+    const { numbers } = this;
+    const at = stampNumbers * index;
     return {
-      size: Number(stamps[at + sizeOf]),
-      mtimeNs: stamps[at + mtimeOf]!,
-      ctimeNs: stamps[at + ctimeOf]!,
-      ino: BigInt.asUintN(64, stamps[at + inoOf]!),
+      size: numbers[at + sizeOf]!,
+      mtimeNs: this.mtimeNs(index),
+      ctimeNs: joinNanoseconds(numbers[at + ctimeOf]!, numbers[at + ctimeOf + 1]!),
+      ino: (BigInt(numbers[at + inoOf + 1]!) << 32n) | BigInt(numbers[at + inoOf]!),
     };
   }
 
   /** Modification time of number `index`. */
   mtimeNs(index: number): bigint {
-    return this.stamps[4 * index + mtimeOf]!;
+    const at = stampNumbers * index + mtimeOf;
+    return joinNanoseconds(this.numbers[at]!, this.numbers[at + 1]!);
   }
 }
 
 /** See the file's comment. */
 export class FileState {
   readonly #stat: NonNullable<Libc['stat']>;
-  readonly #bytes = new Uint8Array(stateBytes);
+  readonly #bytes = new Uint8Array(statxBytes);
   readonly #words = new Int32Array(this.#bytes.buffer);
 
   private constructor(stat: NonNullable<Libc['stat']>) {
@@ -87,32 +87,34 @@ export class FileState {
   }
 
   get isFile(): boolean {
-    return (this.#words[modeWord]! & typeMask) === regular;
+    return (this.#words[statWord.mode]! & typeMask) === regular;
   }
 
   get size(): number {
-    return this.#unsigned(sizeWord);
+    return unsignedAt(this.#words, statWord.size);
   }
 
   /** Whether it takes less space than its length: it may have holes. */
   get sparse(): boolean {
-    return this.#unsigned(blocksWord) * 512 < this.size;
+    return unsignedAt(this.#words, statWord.blocks) * 512 < this.size;
   }
 
   get ctimeMs(): number {
-    return this.#seconds(ctimeWord) * 1000 + this.#words[ctimeWord + 2]! / 1e6;
+    return secondsAt(this.#words, statWord.ctime) * 1000 + this.#words[statWord.ctime + 2]! / 1e6;
   }
 
   /** Whether it is the state number `index` of a list. */
-  is(list: StampList, index: number): boolean {
+  is({ numbers }: StampList, index: number): boolean {
     const own = this.#words;
-    const { stamps, words } = list;
-    const at = 4 * index;
+    const at = stampNumbers * index;
     return (
-      sameWords(own, sizeWord, words, 2 * (at + sizeOf)) &&
-      sameWords(own, inoWord, words, 2 * (at + inoOf)) &&
-      this.#time(mtimeWord) === stamps[at + mtimeOf] &&
-      this.#time(ctimeWord) === stamps[at + ctimeOf]
+      this.size === numbers[at + sizeOf] &&
+      secondsAt(own, statWord.mtime) === numbers[at + mtimeOf] &&
+      own[statWord.mtime + 2] === numbers[at + mtimeOf + 1] &&
+      secondsAt(own, statWord.ctime) === numbers[at + ctimeOf] &&
+      own[statWord.ctime + 2] === numbers[at + ctimeOf + 1] &&
+      own[statWord.ino]! >>> 0 === numbers[at + inoOf] &&
+      own[statWord.ino + 1]! >>> 0 === numbers[at + inoOf + 1]
     );
   }
 
@@ -121,29 +123,25 @@ export class FileState {
     const a = this.#words;
     const b = other.#words;
     return (
-      sameWords(a, inoWord, b, inoWord) &&
-      sameWords(a, sizeWord, b, sizeWord) &&
-      sameWords(a, mtimeWord, b, mtimeWord) &&
-      a[mtimeWord + 2] === b[mtimeWord + 2] &&
-      sameWords(a, ctimeWord, b, ctimeWord) &&
-      a[ctimeWord + 2] === b[ctimeWord + 2]
+      sameWords(a, b, statWord.ino) &&
+      sameWords(a, b, statWord.size) &&
+      sameWords(a, b, statWord.mtime) &&
+      a[statWord.mtime + 2] === b[statWord.mtime + 2] &&
+      sameWords(a, b, statWord.ctime) &&
+      a[statWord.ctime + 2] === b[statWord.ctime + 2]
     );
-  }
-
-  #unsigned(word: number): number {
-    return (this.#words[word + 1]! >>> 0) * highWord + (this.#words[word]! >>> 0);
-  }
-
-  #seconds(word: number): number {
-    return this.#words[word + 1]! * highWord + (this.#words[word]! >>> 0);
-  }
-
-  #time(word: number): bigint {
-    return BigInt(this.#seconds(word)) * billion + BigInt(this.#words[word + 2]!);
   }
 }
 
-/** Whether two fields of 64 bits are the same. */
-function sameWords(a: Int32Array, i: number, b: Int32Array, j: number): boolean {
-  return a[i] === b[j] && a[i + 1] === b[j + 1];
+/** Whether a field of 64 bits is the same. */
+function sameWords(a: Int32Array, b: Int32Array, at: number): boolean {
+  return a[at] === b[at] && a[at + 1] === b[at + 1];
+}
+
+/** The state that lstat told. */
+export function stampOfStat(stat: SourceStat): FileStamp {
+  const { size, sparse } = stat;
+  const mtimeNs = joinNanoseconds(stat.mtimeSec, stat.mtimeNsec);
+  const ctimeNs = joinNanoseconds(stat.ctimeSec, stat.ctimeNsec);
+  return { size, mtimeNs, ctimeNs, ino: BigInt(stat.ino), sparse };
 }

@@ -5,6 +5,7 @@
  */
 import { readFileSync, statfsSync } from 'node:fs';
 import { type ByteString, toFsPath } from '../base/bytes.ts';
+import { deviceNumbers } from './source-stat.ts';
 
 /** Name and `f_type` (linux/magic.h). devtmpfs has no type of its own; it is known by name only. */
 const madeUp: readonly (readonly [name: string, type: number])[] = [
@@ -39,7 +40,7 @@ types.delete(0);
 /** Looks mounted filesystems up. */
 export class Filesystems {
   #table: ReadonlyMap<string, string> | undefined;
-  readonly #known = new Map<bigint, string | undefined>();
+  readonly #known = new Map<number, string | undefined>();
   readonly #mountTable: string;
 
   /** @param mountTable another file than that of this process, for tests */
@@ -48,16 +49,16 @@ export class Filesystems {
   }
 
   /** The name of a filesystem that the kernel makes up; undefined for all others. @param real where it is mounted */
-  madeUp(device: bigint, real: ByteString): string | undefined {
+  madeUp(device: number, real: ByteString): string | undefined {
     if (this.#known.has(device)) return this.#known.get(device);
     const found = this.#find(device, real);
     this.#known.set(device, found);
     return found;
   }
 
-  #find(device: bigint, real: ByteString): string | undefined {
+  #find(device: number, real: ByteString): string | undefined {
     this.#table ??= readMountTable(this.#mountTable);
-    const name = this.#table.get(deviceNumbers(device));
+    const name = this.#table.get(deviceNumbers(device).join(':'));
     if (name !== undefined) return names.has(name) ? name : undefined;
     try {
       return types.get(statfsSync(toFsPath(real)).type >>> 0);
@@ -82,11 +83,4 @@ function readMountTable(path: string): Map<string, string> {
     if (name !== undefined) table.set(device, name);
   }
   return table;
-}
-
-/** `major:minor` as Linux packs them. */
-function deviceNumbers(device: bigint): string {
-  const major = ((device >> 8n) & 0xfffn) | ((device >> 32n) & ~0xfffn);
-  const minor = (device & 0xffn) | ((device >> 12n) & 0xffffff00n);
-  return `${major}:${minor}`;
 }

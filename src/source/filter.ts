@@ -3,7 +3,6 @@
  * names and by what lstat says; the only files it opens are markers, .backpackignore and, when it is wished, those whose
  * flags it looks at. It never changes what is stored.
  */
-import type { BigIntStats } from 'node:fs';
 import { type ByteString, byteStringToText } from '../base/bytes.ts';
 import type { Libc } from '../platform/libc.ts';
 import { Filesystems } from './filesystems.ts';
@@ -19,6 +18,7 @@ import { type Marker, markerIn } from './markers.ts';
 import { flagsOrThrow, NodumpFlags } from './nodump.ts';
 import type { PatternRule } from './pattern.ts';
 import { type RuleState, Rules } from './rules.ts';
+import type { SourceStat, Whole } from './source-stat.ts';
 
 /** What is left out; plain data, so that it can be posted to a thread. */
 export interface FilterOptions {
@@ -40,15 +40,15 @@ export interface FilterOptions {
 
 /** A file that is never stored, known by device and inode wherever a path leads to it. */
 export interface OwnFile {
-  readonly device: bigint;
-  readonly inode: bigint;
+  readonly device: number;
+  readonly inode: Whole;
   readonly reason: string;
 }
 
 /** What the filter may ask of the platform. */
 export interface FilterPorts {
   /** Extensions leave out what no rule does: a reason, or undefined. Without one, nothing is asked. */
-  readonly decide?: ((stored: ByteString, stat: BigIntStats) => string | undefined) | undefined;
+  readonly decide?: ((stored: ByteString, stat: SourceStat) => string | undefined) | undefined;
   readonly onIgnored?: OnIgnored;
   /** Another look at mounted filesystems, for tests. */
   readonly filesystems?: Pick<Filesystems, 'madeUp'>;
@@ -75,8 +75,8 @@ export interface FolderState {
   /** Path for .backpackignore, from the root of the backup. */
   readonly path: string;
   readonly marker: Marker | undefined;
-  readonly device: bigint;
-  readonly rootDevice: bigint;
+  readonly device: number;
+  readonly rootDevice: number;
   /** Only what the user named is stored of what is here: a filesystem that is left out, and why. */
   readonly shut: string | undefined;
 }
@@ -88,7 +88,7 @@ export class Filter {
   readonly #o: FilterOptions;
   readonly #ports: FilterPorts;
   readonly #rules: Rules | undefined;
-  readonly #own: ReadonlyMap<bigint, OwnFile>;
+  readonly #own: ReadonlyMap<Whole, OwnFile>;
   readonly #named: ReadonlySet<ByteString>;
   readonly #filesystems: Pick<Filesystems, 'madeUp'>;
   readonly #markers: readonly Marker[];
@@ -116,13 +116,13 @@ export class Filter {
   }
 
   /** Whether a root is left out. No rule leaves out what was named; what comes from a list is asked like any other. */
-  root(real: ByteString, stat: BigIntStats, listed: boolean, stored: ByteString): Verdict | undefined {
+  root(real: ByteString, stat: SourceStat, listed: boolean, stored: ByteString): Verdict | undefined {
     if (!listed) return this.#isOwn(stat);
     return this.decide(this.#aboveListed(real, stat), real, lastName(real), stat, stored);
   }
 
   /** State of a root that is a folder. @param names what is in it, sorted */
-  enterRoot(real: ByteString, stat: BigIntStats, names: readonly ByteString[], listed: boolean): FolderState {
+  enterRoot(real: ByteString, stat: SourceStat, names: readonly ByteString[], listed: boolean): FolderState {
     if (listed) return this.enter(this.#aboveListed(real, stat), real, lastName(real), stat, names);
     const { dev } = stat;
     const found = this.#found(real, undefined, '', names);
@@ -141,7 +141,7 @@ export class Filter {
     above: FolderState,
     real: ByteString,
     name: ByteString,
-    stat: BigIntStats,
+    stat: SourceStat,
     names: readonly ByteString[],
   ): FolderState {
     if (this.#named.has(real)) return this.enterRoot(real, stat, names, false);
@@ -168,13 +168,13 @@ export class Filter {
     above: FolderState,
     real: ByteString,
     name: ByteString,
-    stat: BigIntStats,
+    stat: SourceStat,
     stored: ByteString,
   ): Verdict | undefined {
     const own = this.#isOwn(stat);
     if (own !== undefined) return own;
     if (this.#named.size > 0 && this.#named.has(real)) return undefined;
-    const folder = stat.isDirectory();
+    const folder = stat.type === 'd';
     const rule = this.#byRule(above, real, name, stat);
     if (rule !== undefined) {
       const onTheWay = folder && this.#onTheWay.has(real);
@@ -186,8 +186,8 @@ export class Filter {
     return this.#atMount(above, real, stat);
   }
 
-  #byRule(above: FolderState, real: ByteString, name: ByteString, stat: BigIntStats): Verdict | undefined {
-    const folder = stat.isDirectory();
+  #byRule(above: FolderState, real: ByteString, name: ByteString, stat: SourceStat): Verdict | undefined {
+    const folder = stat.type === 'd';
     const { marker, scope, shut } = above;
     if (shut !== undefined) return leftOut(shut);
     if (marker !== undefined && name !== marker.name) return leftOut(marker.label);
@@ -204,7 +204,7 @@ export class Filter {
       const line = scope === undefined ? undefined : ignoredBy(scope, text, folder);
       if (line !== undefined) return leftOut(line);
     }
-    if (largerThan !== undefined && stat.size > largerThan && stat.isFile())
+    if (largerThan !== undefined && stat.size > largerThan && stat.type === 'f')
       return leftOut('--exclude-larger-than');
     if (this.#nodump?.has(real, stat) === true) return leftOut('--exclude-nodump');
     return undefined;
@@ -215,13 +215,13 @@ export class Filter {
   }
 
   /** State of the folder above a path that comes from a list: the patterns are known there, its files are not. */
-  #aboveListed(real: ByteString, { dev }: BigIntStats): FolderState {
+  #aboveListed(real: ByteString, { dev }: SourceStat): FolderState {
     const rules = this.#rulesAt(namesOf(real).slice(0, -1));
     const nothing = { scope: undefined, marker: undefined, shut: undefined };
     return { ...nothing, rules, path: '', device: dev, rootDevice: dev };
   }
 
-  #atMount(above: FolderState, real: ByteString, stat: BigIntStats): Verdict | undefined {
+  #atMount(above: FolderState, real: ByteString, stat: SourceStat): Verdict | undefined {
     const descend = this.#onTheWay.has(real);
     if (this.#o.oneFileSystem === true && stat.dev !== above.rootDevice)
       return { why: 'mount', reason: 'it is another filesystem', descend };
@@ -230,7 +230,7 @@ export class Filter {
     return { why: 'mount', reason: `${name} holds no files; name it to store it`, descend };
   }
 
-  #isOwn(stat: BigIntStats): Verdict | undefined {
+  #isOwn(stat: SourceStat): Verdict | undefined {
     const found = this.#own.get(stat.ino);
     if (found === undefined || found.device !== stat.dev) return undefined;
     return { why: 'own', reason: found.reason, descend: false };

@@ -9,23 +9,17 @@ import { flagBits } from '../platform/flags.ts';
 import { type Libc, libc } from '../platform/libc.ts';
 import type { OnIgnored } from './ignore-files.ts';
 import { reach } from './reach.ts';
+import type { SourceStat } from './source-stat.ts';
 
 const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
 const nodump: number = flagBits('d');
-
-/** What of an entry's lstat is needed. */
-interface Kind {
-  readonly dev: bigint;
-  isFile(): boolean;
-  isDirectory(): boolean;
-}
 
 /** See the file's comment. */
 export class NodumpFlags {
   readonly #flags: Libc['flags'];
   readonly #onIgnored: OnIgnored;
   /** Filesystems that have no flags. */
-  readonly #without = new Set<bigint>();
+  readonly #without = new Set<number>();
 
   /** @param onIgnored called once for each filesystem without flags */
   constructor(calls: Pick<Libc, 'flags'>, onIgnored: OnIgnored) {
@@ -34,10 +28,10 @@ export class NodumpFlags {
   }
 
   /** Whether a file or folder has the flag; what may not be opened has not, and is told when it is read. */
-  has(real: ByteString, stat: Kind): boolean {
+  has(real: ByteString, { type, dev }: Pick<SourceStat, 'type' | 'dev'>): boolean {
     // Nothing else can have flags, and opening it could do something.
-    if (!stat.isFile() && !stat.isDirectory()) return false;
-    if (this.#without.has(stat.dev)) return false;
+    if (type !== 'f' && type !== 'd') return false;
+    if (this.#without.has(dev)) return false;
     let fd: number;
     try {
       fd = reach(real, (path) => openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK));
@@ -47,7 +41,7 @@ export class NodumpFlags {
     try {
       const flags = this.#flags(fd);
       if (flags !== undefined) return (flags & nodump) !== 0;
-      this.#without.add(stat.dev);
+      this.#without.add(dev);
       this.#onIgnored(real, 'its filesystem has no flags, so --exclude-nodump leaves out nothing there');
       return false;
     } catch {

@@ -2,7 +2,7 @@
  * Opens and reads regular files of the source. FIFOs, sockets and devices are never opened for reading: the caller
  * has seen a regular file with lstat, the open refuses links and does not block, and fstat looks once more.
  */
-import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { type ByteString, byteStringToText, toFsPath } from '../base/bytes.ts';
 import { BackpackError } from '../base/errors.ts';
 import { isTooManyFiles, tooManyFiles } from '../base/open-files.ts';
@@ -57,11 +57,7 @@ export function stampOf(fd: number, path: ByteString): FileStamp {
       context: { errno: 'ETYPE' },
     });
   }
-  return stampOfStat(found);
-}
-
-/** The state that fstat or lstat tells. */
-export function stampOfStat({ size, mtimeNs, ctimeNs, ino, blocks }: BigIntStats): FileStamp {
+  const { size, mtimeNs, ctimeNs, ino, blocks } = found;
   return { size: Number(size), mtimeNs, ctimeNs, ino, sparse: blocks * 512n < size };
 }
 

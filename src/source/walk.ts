@@ -2,11 +2,12 @@
  * Walks the source in the order of pages: depth first, the names of each folder sorted by their bytes. Names are
  * bytes. Nothing is opened but folders; symbolic links are never followed below a root.
  */
-import { type BigIntStats, lstatSync, readdirSync, readlinkSync, statSync } from 'node:fs';
+import { readdirSync, readlinkSync } from 'node:fs';
 import { type ByteString, utf8ToByteString } from '../base/bytes.ts';
 import { pathMax } from '../base/limits.ts';
 import type { Filter, FolderState, Verdict } from './filter.ts';
 import { reach } from './reach.ts';
+import { lstat, type SourceStat, stat as statOf } from './source-stat.ts';
 
 /** A path to back up: where it is, and how it is called in the snapshot (empty: its content is the top). */
 export interface SourceRoot {
@@ -20,7 +21,7 @@ export interface SourceRoot {
 export interface SourceItem {
   readonly real: ByteString;
   readonly stored: ByteString;
-  readonly stat: BigIntStats;
+  readonly stat: SourceStat;
   /** Target of a symbolic link. */
   readonly link: ByteString | undefined;
   /** A folder above a root. */
@@ -75,7 +76,7 @@ function* ancestorsOf(
     const up = parts.length - i;
     const real = root.real.split('/').slice(0, -up).join('/') || '/';
     try {
-      const stat = reach(real, (path) => statSync(path, { bigint: true }));
+      const stat = reach(real, statOf);
       yield { real, stored, stat, link: undefined, ancestor: true };
     } catch (error) {
       yield problem(real, stored, error);
@@ -117,7 +118,7 @@ function* visit(
         place === undefined
           ? filter.root(real, stat, listed, stored)
           : filter.decide(place.state, real, name, stat, stored);
-      if (verdict === undefined && !stat.isDirectory()) {
+      if (verdict === undefined && stat.type !== 'd') {
         if (place?.pending !== undefined) yield* flush(place.pending);
         yield found;
       } else {
@@ -163,7 +164,7 @@ function* visitFolder(
   }
   if (verdict?.why === 'mount') yield skipped(item, verdict.reason);
   const leftOut = verdict?.why === 'rule' ? { pending: pending!, reason: verdict.reason } : undefined;
-  const descend = stat.isDirectory() && (verdict === undefined || verdict.descend);
+  const descend = stat.type === 'd' && (verdict === undefined || verdict.descend);
   const names = descend ? namesIn(real, stored) : [];
   if ('code' in names) yield names;
   if ('code' in names || !descend) {
@@ -199,8 +200,8 @@ function lookAt(real: ByteString, stored: ByteString): SourceItem | SourceProble
       throw Object.assign(new Error('a snapshot has no place for a path this long'), {
         code: 'ENAMETOOLONG',
       });
-    const stat = reach(real, (path) => lstatSync(path, { bigint: true }));
-    const link = stat.isSymbolicLink() ? reach(real, (path) => readlinkSync(path, 'latin1')) : undefined;
+    const stat = reach(real, lstat);
+    const link = stat.type === 'l' ? reach(real, (path) => readlinkSync(path, 'latin1')) : undefined;
     return { real, stored, stat, link, ancestor: false };
   } catch (error) {
     return problem(real, stored, error);

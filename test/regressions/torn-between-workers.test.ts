@@ -9,7 +9,6 @@ import { BackupWorker } from '../../src/pipeline/backup-worker.ts';
 import { createCatalogMemory } from '../../src/pipeline/catalog.ts';
 import { createPackListMemory, PackList } from '../../src/pipeline/pack-list.ts';
 import { inlinePort } from '../../src/pipeline/worker-port.ts';
-import { Filter } from '../../src/source/filter.ts';
 import { rootOf } from '../../src/source/walk.ts';
 import { MemoryStorage } from '../../src/storage/index.ts';
 import { noise } from '../unit/operations/tree.ts';
@@ -51,7 +50,8 @@ it('a large file that changes between two workers is torn', async () => {
   const pages: string[] = [];
   const run = new BackupRun({
     roots: [rootOf('.', folder)],
-    filter: new Filter(),
+    filter: {},
+    onIgnored: () => {},
     parents: [],
     workers,
     packs: new PackList(memory),

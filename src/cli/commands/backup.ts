@@ -1,5 +1,5 @@
 /** `backpack backup`: one snapshot of some paths. */
-import { statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { hostname, userInfo } from 'node:os';
 import { byteStringToText, utf8ToByteString } from '../../base/bytes.ts';
 import { BackpackError, isBackpackError } from '../../base/errors.ts';
@@ -10,6 +10,7 @@ import { backup as runBackup } from '../../operations/backup.ts';
 import type { BackupOptions, BackupSummary } from '../../operations/backup-options.ts';
 import { gatherRoots } from '../../operations/roots.ts';
 import type { FilterOptions, OwnFile } from '../../source/filter.ts';
+import { stat } from '../../source/source-stat.ts';
 import { locating, shell } from '../again.ts';
 import { type BudgetOptions, readBudget } from '../budget-settings.ts';
 import { type ChoosingOptions, filterOptions, givenPaths, namesPaths } from '../choosing.ts';
@@ -138,6 +139,9 @@ function nothingGiven(): BackpackError {
   });
 }
 
+/** What extensions are told of types; the others are `other`. */
+const kinds: Readonly<Record<string, 'file' | 'folder' | 'link'>> = { f: 'file', d: 'folder', l: 'link' };
+
 /** What extensions leave out; nothing when none wants to, so that the walk asks nobody. */
 function decideOf({ extensions }: Context): Pick<BackupOptions, 'decide'> {
   const hook = extensions?.hooks.entry;
@@ -146,15 +150,9 @@ function decideOf({ extensions }: Context): Pick<BackupOptions, 'decide'> {
     decide: (stored, stat) =>
       hook.decide({
         path: byteStringToText(stored),
-        kind: stat.isFile()
-          ? 'file'
-          : stat.isDirectory()
-            ? 'folder'
-            : stat.isSymbolicLink()
-              ? 'link'
-              : 'other',
-        sizeBytes: Number(stat.size),
-        mtimeMs: Number(stat.mtimeMs),
+        kind: kinds[stat.type] ?? 'other',
+        sizeBytes: stat.size,
+        mtimeMs: stat.mtimeSec * 1000 + Math.floor(stat.mtimeNsec / 1e6),
       }),
   };
 }
@@ -166,8 +164,9 @@ function ownFiles(location: string, keyPath: string): OwnFile[] {
     [keyPath, 'it is the key file'] as const,
   ];
   return candidates.flatMap(([path, reason]) => {
-    const found = statSync(path, { bigint: true, throwIfNoEntry: false });
-    return found === undefined ? [] : [{ device: found.dev, inode: found.ino, reason }];
+    if (!existsSync(path)) return [];
+    const found = stat(path);
+    return [{ device: found.dev, inode: found.ino, reason }];
   });
 }
 

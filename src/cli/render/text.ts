@@ -7,9 +7,9 @@ export function bytes(value: number): string {
   return prettyBytes(value, { maximumFractionDigits: value < 1e6 ? 0 : 2 });
 }
 
-/** `14,006` */
+/** `14,006`, as toLocaleString('en-US') has it, which takes 15 ms when it is called first. */
 export function count(value: number): string {
-  return value.toLocaleString('en-US');
+  return String(value).replace(/\B(?=(?:\d{3})+$)/g, ',');
 }
 
 /** `1 file`, `14,006 files` */

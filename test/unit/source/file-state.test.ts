@@ -1,16 +1,24 @@
 import { closeSync, mkdirSync, openSync, truncateSync, utimesSync, writeFileSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { nanosecondsOf, secondsOf } from '../../../src/base/nanoseconds.ts';
 import { libc } from '../../../src/platform/libc.ts';
-import { FileState, StampList } from '../../../src/source/file-state.ts';
+import { FileState, StampList, stampNumbers } from '../../../src/source/file-state.ts';
 import { type FileStamp, stampOf } from '../../../src/source/read-file.ts';
 import { temporaryFolder } from '../support.ts';
 
 const here = libc() === undefined ? it.skip : it;
 
 function listOf({ size, mtimeNs, ctimeNs, ino }: FileStamp): StampList {
-  const list = new StampList(new BigInt64Array(8));
-  list.set(1, BigInt(size), mtimeNs, ctimeNs, ino);
+  const list = new StampList(new Float64Array(2 * stampNumbers));
+  list.set(1, {
+    size,
+    mtimeSec: secondsOf(mtimeNs),
+    mtimeNsec: nanosecondsOf(mtimeNs),
+    ctimeSec: secondsOf(ctimeNs),
+    ctimeNsec: nanosecondsOf(ctimeNs),
+    ino: ino <= Number.MAX_SAFE_INTEGER ? Number(ino) : ino,
+  });
   return list;
 }
 
@@ -36,6 +44,7 @@ here('sees what fstat sees, and each change of it', () => {
       { ctimeNs: stamp.ctimeNs + 1n },
       { ino: stamp.ino + 1n },
       { ino: stamp.ino + (1n << 40n) },
+      { ino: stamp.ino + (1n << 63n) },
     ])
       expect(before.is(listOf({ ...stamp, ...other }), 1)).toBe(false);
     expect(after.load(fd)).toBe(true);

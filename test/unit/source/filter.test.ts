@@ -1,15 +1,6 @@
 /** What a walk leaves out, beyond the table of docs/choosing.md: mounts, named paths, lists, names of bytes, hostile rules. */
 import { spawnSync } from 'node:child_process';
-import {
-  type BigIntStats,
-  fstatSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs';
+import { fstatSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { toByteString, utf8ToByteString } from '../../../src/base/bytes.ts';
@@ -19,6 +10,7 @@ import { gatherRoots, recordedRoots } from '../../../src/operations/roots.ts';
 import { Filesystems } from '../../../src/source/filesystems.ts';
 import { Filter, type FilterOptions, type FilterPorts } from '../../../src/source/filter.ts';
 import { patternRule } from '../../../src/source/pattern.ts';
+import { lstat } from '../../../src/source/source-stat.ts';
 import {
   rootOf,
   type SourceItem,
@@ -114,7 +106,7 @@ describe('filesystems', () => {
     '22 1 0:21 / /proc rw,nosuid shared:5 - proc proc rw\n' +
     '23 1 0:5 / /dev rw - devtmpfs udev rw\n' +
     '24 1 0:50 / /tmp rw - tmpfs tmpfs rw\n';
-  const device = (major: number, minor: number): bigint => BigInt(major * 256 + minor);
+  const device = (major: number, minor: number): number => major * 2 ** 32 + minor;
 
   it('are known by their name in the mount table', () => {
     const folder = temporaryFolder();
@@ -128,7 +120,7 @@ describe('filesystems', () => {
 
   it.skipIf(process.platform !== 'linux')('are known by the type of statfs without a mount table', () => {
     const filesystems = new Filesystems('/nowhere');
-    const dev = (path: string): bigint => lstatSync(path, { bigint: true }).dev;
+    const dev = (path: string): number => lstat(path).dev;
     expect(filesystems.madeUp(dev('/proc'), '/proc')).toBe('proc');
     expect(filesystems.madeUp(dev('/sys'), '/sys')).toBe('sysfs');
     expect(filesystems.madeUp(dev(temporaryFolder()), temporaryFolder())).toBeUndefined();
@@ -156,20 +148,16 @@ describe('filesystems', () => {
   it('are not entered with oneFileSystem', () => {
     const root = tree('a/x', 'b/y');
     const filter = new Filter({ oneFileSystem: true });
-    const stat = lstatSync(root, { bigint: true });
+    const stat = lstat(root);
     const state = filter.enterRoot(root, stat, ['a', 'b'], false);
-    const other = Object.assign(Object.create(Object.getPrototypeOf(stat)), stat, {
-      dev: stat.dev + 1n,
-    }) as BigIntStats;
+    const other = { ...stat, dev: stat.dev + 1 };
     expect(filter.decide(state, `${root}/a`, 'a', other, 'a')).toMatchObject({
       why: 'mount',
       descend: false,
     });
     expect(filter.decide(state, `${root}/a`, 'a', stat, 'a')).toBeUndefined();
-    const file = lstatSync(join(root, 'a/x'), { bigint: true });
-    const bound = Object.assign(Object.create(Object.getPrototypeOf(file)), file, {
-      dev: stat.dev + 1n,
-    }) as BigIntStats;
+    const file = lstat(join(root, 'a/x'));
+    const bound = { ...file, dev: stat.dev + 1 };
     expect(filter.decide(state, `${root}/x`, 'x', bound, 'x')).toBeUndefined();
   });
 });
