@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { mkdirSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { utf8ToByteString } from '../../../src/base/bytes.ts';
@@ -38,6 +38,7 @@ it('finds what a walk of this thread finds, in the same order', async () => {
   }
   symlinkSync('nowhere', join(folder, 'folder 3', 'link'));
   symlinkSync('\u00fc', join(folder, 'folder 4', '\u00fc'));
+  utimesSync(join(folder, 'folder 2', 'file 2'), 1_000.25, 2_000.5);
   spawnSync('mkfifo', [join(folder, 'fifo')]);
   writeFileSync(join(folder, '.backpackignore'), 'file 77\n');
   // No file of rules: it is passed over with a word.
