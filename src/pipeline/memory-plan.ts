@@ -1,7 +1,6 @@
 /**
  * What fits into a budget of memory: worker threads, and the catalog. A worker's memory is fixed (see WriterMemory), so
- * the peak can be told before the run, but for the index lines of new chunks, 75 bytes each; the figures are measured
- * (docs/performance.md).
+ * the peak can be told before the run; the figures are measured (docs/performance.md).
  */
 import { BackpackError } from '../base/errors.ts';
 import { MiB } from '../base/limits.ts';
