@@ -43,6 +43,8 @@ export interface BackupOptions {
   readonly writeLimit?: RateLimit;
   /** Size of the first level of the dedup catalog, bytes. */
   readonly catalogBytes?: number;
+  /** Lines of the index, in bytes, that a worker lets wait; default 4 MiB. */
+  readonly indexPartBytes?: number;
   /** Whether access times are stored; they change pages that would else stay the same. */
   readonly withAtime?: boolean;
   /** Whether files that look unchanged are read, too. */

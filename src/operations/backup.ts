@@ -209,10 +209,7 @@ class Attempt {
     return this.#finish(this.#state);
   }
 
-  /**
-   * Lets a thread walk, where there is much to compare: a first run has work enough for all cores. Extensions live in
-   * this thread, and who counts memory or threads does not want one more.
-   */
+  /** Lets a thread walk (decision 0160), unless an extension of this one decides, or memory or threads are counted. */
   #walkAhead(): void {
     const { roots, filter = {}, decide, memoryMax } = this.#o;
     if (this.#threads < 2 || decide !== undefined || memoryMax !== undefined) return;
@@ -450,6 +447,7 @@ class Attempt {
       packs: this.#packMemory,
       progress: this.#progress.shared,
       compression: this.#o.compression,
+      indexPartBytes: this.#o.indexPartBytes,
       readLimit: this.#o.readLimit,
       writeLimit: this.#o.writeLimit,
     };

@@ -62,6 +62,8 @@ export interface BackupWorkerOptions {
   /** Counters for the progress line: two doubles per worker, bytes read and bytes stored. */
   readonly progress: SharedArrayBuffer;
   readonly compression?: Compression | undefined;
+  /** Lines of the index, in bytes, that may wait to be written; default 4 MiB. */
+  readonly indexPartBytes?: number | undefined;
   /** Limits that all workers share; none without. */
   readonly readLimit?: RateLimit | undefined;
   readonly writeLimit?: RateLimit | undefined;
@@ -91,7 +93,7 @@ export class BackupWorker {
 
   /** @param own the worker's storage, opened from `options.storage`; inline workers share the repository's */
   constructor(options: BackupWorkerOptions, own: Storage) {
-    const { owner, repo, app, packSize } = options;
+    const { owner, repo, app, packSize, indexPartBytes } = options;
     const memory = new WriterMemory(
       chunkSizes.max,
       ScanWindow.bytes + groupBytes + 64 * KiB + 8 * slackBytes,
@@ -110,7 +112,8 @@ export class BackupWorker {
       this.#progress[1]! += bytes;
     };
     const storage = throttled(own, options.writeLimit);
-    this.#packs = new DataPacks({ storage, keyring, repo, app, packSize, memory, catalog, packs, stored });
+    const given = { repo, app, packSize, indexPartBytes };
+    this.#packs = new DataPacks({ ...given, storage, keyring, memory, catalog, packs, stored });
   }
 
   /** Reads and stores a batch of files of up to one range each. */

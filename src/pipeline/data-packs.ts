@@ -40,6 +40,8 @@ export interface DataPackOptions {
   readonly memory: WriterMemory;
   readonly catalog: Catalog;
   readonly packs: PackList;
+  /** Lines of the index, in bytes, that may wait to be written. */
+  readonly indexPartBytes?: number | undefined;
   /** Bytes handed to the storage, for the progress line. */
   readonly stored: (bytes: number) => void;
 }
@@ -272,7 +274,7 @@ export class DataPacks {
    * @param packs the packs that they are of
    */
   async #writeIndex(packs: readonly Promise<PackResult>[]): Promise<void> {
-    if (this.#index.length < indexPartBytes) return;
+    if (this.#index.length < (this.#o.indexPartBytes ?? indexPartBytes)) return;
     await Promise.all(packs);
     await writeIndex(this.#o, makeId(systemClock, systemRandom), [this.#index.view]).catch(() => {});
     this.#index.clear();
