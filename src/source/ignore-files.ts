@@ -15,8 +15,9 @@ export const ignoreFileName: ByteString = '.backpackignore';
 const bytesMax: number = 256 * KiB;
 const linesMax = 4096;
 const lineMax = 4096;
-/** Wildcards in one line that stand for any length: matching takes time to this power. */
-const starsMax = 6;
+/** Wildcards in one line that stand for any length: matching takes time to this power of a name's length, or depth. */
+const starsMax = 3;
+const deepMax = 2;
 
 /** Tells that a line or a file is not used. */
 export type OnIgnored = (path: ByteString, message: string) => void;
@@ -103,14 +104,18 @@ function linesOf(file: ByteString, onIgnored: OnIgnored): string[] {
     .replace(/^\ufeff/, '')
     .split(/\r?\n/)
     .filter((line) => line.trim() !== '' && !line.startsWith('#'));
-  const usable = lines.filter((line) => line.length <= lineMax && stars(line) <= starsMax).slice(0, linesMax);
+  const usable = lines.filter((line) => line.length <= lineMax && isQuick(line)).slice(0, linesMax);
   if (usable.length < lines.length)
     onIgnored(file, `${lines.length - usable.length} of its rules are too long or too many and not used`);
   return usable;
 }
 
-function stars(line: string): number {
-  return line.match(/\*+/g)?.length ?? 0;
+/** Whether no path takes long to be compared with a line. `**` at the end takes no time. */
+function isQuick(line: string): boolean {
+  const parts = line.split('/');
+  const stars = parts.map((part) => (part === '**' ? 0 : (part.match(/\*+/g)?.length ?? 0)));
+  const deep = parts.filter((part, i) => /^!?\*{2,}$/.test(part) && i < parts.length - 1);
+  return Math.max(...stars) <= starsMax && deep.length <= deepMax;
 }
 
 /** A rule of a folder as a rule of the root: what has no slash but at its end matches at any depth below the folder. */
