@@ -2,6 +2,7 @@
 //
 //   node scripts/campaigns/faults.mjs kill --seed 7 --kills 250
 //   node scripts/campaigns/faults.mjs errors|signals|flips|concurrent --seed 7 --runs 200
+//   node scripts/campaigns/faults.mjs streams --stream-mib 300
 //
 // They need what the tests need (gcc, strace, root for a small disk); what is missing is said and skipped. The same
 // seed makes the same sources and picks the same moments; a moment in time hits another call on another machine.
@@ -17,6 +18,7 @@ const { values, positionals } = parseArgs({
     runs: { type: 'string', default: '200' },
     files: { type: 'string', default: '3000' },
     'large-mib': { type: 'string', default: '60' },
+    'stream-mib': { type: 'string', default: '300' },
     figures: { type: 'string', default: '' },
   },
 });
@@ -44,6 +46,7 @@ const ended = spawnSync(
       FAULTS_RUNS: values.runs,
       FAULTS_FILES: values.files,
       FAULTS_LARGE_MIB: values['large-mib'],
+      FAULTS_STREAM_MIB: values['stream-mib'],
       FAULTS_FIGURES: values.figures,
     },
   },

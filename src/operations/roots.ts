@@ -26,6 +26,12 @@ export interface Roots {
 export function gatherRoots(given: Iterable<GivenPath>, cwd: ByteString): Roots {
   const all: SourceRoot[] = [];
   for (const { path, listed } of given) {
+    if (path === '')
+      // A variable of a script that is not set, and not a wish to back up the working folder.
+      throw new BackpackError('BP_USAGE', 'a path is an empty name', {
+        kind: 'usage',
+        hint: 'write . for the working folder; nothing was stored',
+      });
     const root = rootOfBytes(path, cwd);
     if (!listed) mustExist(path, root);
     all.push(listed ? { ...root, listed } : root);

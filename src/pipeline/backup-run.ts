@@ -31,6 +31,7 @@ import {
 } from './jobs.ts';
 import { joinRanges } from './join-ranges.ts';
 import { contentOf, sameEntry } from './kept-entry.ts';
+import { type LinkedFile, LinkedFiles, type ReadResult } from './linked-files.ts';
 import type { PackList } from './pack-list.ts';
 import type { ParentCursor } from './parent-cursor.ts';
 import { chainBytes, RangeChain } from './range-chain.ts';
@@ -118,6 +119,7 @@ export class BackupRun {
   readonly #libc: Libc | undefined = libc();
   readonly #builder: PageBuilder;
   readonly #slots: Slot[] = [];
+  readonly #linked = new LinkedFiles();
   readonly #calls: number[];
   #head = 0;
   #seen = 0;
@@ -289,7 +291,15 @@ export class BackupRun {
       return undefined;
     }
     const { stored: path, real } = item;
-    const file: Waiting = { slot, path, real, size, prefix, kept, counter, trusted };
+    const linked = item.stat.nlink > 1 ? this.#linked.of(item.stat) : undefined;
+    const first = linked?.isFirst === true ? { first: linked.file } : {};
+    const file: Waiting = { slot, path, real, size, prefix, kept, counter, trusted, ...first };
+    if (linked?.isFirst === false) {
+      const { read, waiting } = linked.file;
+      if (read === undefined) waiting.push(file);
+      else this.#finish(file, read.result, read.extents);
+      return undefined;
+    }
     if (!this.#started || size > rangeBytes) return this.#fileLater(file, item);
     return this.#batch.add(file, item) ? this.#flush() : undefined;
   }
@@ -314,13 +324,8 @@ export class BackupRun {
     const { slot, path, real, kept } = file;
     const { error, stamp, warnings, keyFile } = result;
     if (error !== undefined) {
-      if (error.context['errno'] === 'EGROWN' && this.#failure === undefined) {
-        const now = this.#stampAgain(real);
-        if (now !== undefined) {
-          this.#ranges(file, now, undefined, 1);
-          return;
-        }
-      }
+      if (error.context['errno'] === 'EGROWN' && this.#readAgain(file)) return;
+      if (file.first !== undefined) this.#passOn(file.first, result);
       this.#uncount(file.size, file.counter);
       const cause = BackpackError.fromJSON(error);
       const code = String(cause.context['errno'] ?? cause.code);
@@ -346,6 +351,25 @@ export class BackupRun {
       // Nothing that lstat tells has changed, but the content has: a failing disk, or somebody who set the times back.
       if (file.trusted && stamp === undefined) this.#o.onSilentChange?.(path);
     }
+    if (file.first !== undefined) this.#otherNames(file.first, result, extents);
+  }
+
+  /** The other names of a file that was read. */
+  #otherNames(linked: LinkedFile, result: ReadResult['result'], extents: ArrayLike<number>): void {
+    for (const name of this.#linked.done(linked, { result, extents })) this.#finish(name, result, extents);
+  }
+
+  /** The first name could not be read; it may be gone, and the others there. */
+  #passOn(linked: LinkedFile, result: ReadResult['result']): void {
+    for (const name of this.#linked.forget(linked))
+      if (!this.#readAgain(name)) this.#finish(name, result, []);
+  }
+
+  /** Reads a file by all workers, as it is now. @returns false when there is nothing to read */
+  #readAgain(file: Waiting): boolean {
+    const now = this.#failure === undefined ? this.#stampAgain(file.real) : undefined;
+    if (now !== undefined) this.#ranges(file, now, undefined, 1);
+    return now !== undefined;
   }
 
   #finishBatch(files: readonly Waiting[], result: FilesResult): void {
@@ -360,6 +384,10 @@ export class BackupRun {
         if (this.#libc === undefined) this.#maker.withoutExtras += 1;
         const extents = extentsOf(result.extents, this.#o.packs, at, next);
         file.slot.entry = { path: file.path, prefix: file.prefix, x: x === noHash ? undefined : x, extents };
+        if (file.first !== undefined) {
+          const read = { x: x === noHash ? '' : x };
+          this.#otherNames(file.first, read, result.extents.subarray(at, next));
+        }
       } else {
         this.#finish(file, { x: x === noHash ? '' : x, ...rest }, result.extents.subarray(at, next));
       }

@@ -5,6 +5,7 @@ import type { KeptEntry, NewEntry } from '../format/page-builder.ts';
 import { StampList, stampNumbers } from '../source/file-state.ts';
 import type { SourceItem } from '../source/walk.ts';
 import type { FilesTask } from './jobs.ts';
+import type { LinkedFile } from './linked-files.ts';
 
 /** Where a file that is read is counted. */
 export type FileCounter = 'newFiles' | 'changedFiles' | 'unchangedFiles' | 'rereadFiles';
@@ -27,6 +28,8 @@ export interface Waiting {
   readonly counter: FileCounter;
   /** Whether the parent would have been believed. */
   readonly trusted: boolean;
+  /** The file that this is the first name of, when it has others. */
+  readonly first?: LinkedFile;
 }
 
 const batchFiles = 256;

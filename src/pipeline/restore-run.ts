@@ -2,7 +2,7 @@
  * The main thread's part of a restore: makes folders, links and the like in the order of the snapshot, gives files to
  * the workers, and sets what can only be set at the end. Memory: the folders and hard links of the snapshot.
  */
-import { closeSync, constants, linkSync, openSync, unlinkSync } from 'node:fs';
+import { closeSync, constants, linkSync, lstatSync, openSync, unlinkSync } from 'node:fs';
 import { Breath } from '../base/breath.ts';
 import { type ByteString, byteStringToText } from '../base/bytes.ts';
 import { BackpackError, isBackpackError } from '../base/errors.ts';
@@ -52,6 +52,7 @@ export interface RestoreRunOptions {
 
 const callsPerWorker = 2;
 const verifyFiles = 512;
+const refusedName = 'has a name that the target refuses';
 
 /** One more name of something that is restored under another one. */
 interface HardLink {
@@ -71,7 +72,7 @@ export class RestoreRun {
   /** Folders that have another path in the target than in the snapshot. */
   readonly #moved = new Map<ByteString, ByteString>();
   readonly #firstNames = new Map<string, ByteString>();
-  /** Where files are whose name the target refuses. */
+  /** Where things are, other than folders, whose name the target refuses. */
   readonly #placed = new Map<ByteString, ByteString>();
   /** Files that were not restored: what stands at their path, if anything, is somebody else's. */
   readonly #missing = new Set<ByteString>();
@@ -191,8 +192,7 @@ export class RestoreRun {
       if (made === 'refused') {
         at = legalPath(path);
         made = this.#makeFolder(at);
-        if (made === 'refused')
-          throw targetError('BP_TARGET_WRITE', path, 'has a name that the target refuses');
+        if (made === 'refused') throw targetError('BP_TARGET_WRITE', path, refusedName);
         this.#renamed(path, at);
       }
       if (at !== named) this.#moved.set(named, at);
@@ -212,6 +212,8 @@ export class RestoreRun {
     } catch (error) {
       if (isNameError(error)) return 'refused';
       const isInTheWay = error instanceof BackpackError && error.code === 'BP_TARGET_ESCAPE';
+      // What is there may be another entry of the snapshot, which only looks the same to the target.
+      if (isInTheWay && rules.foldsNames && !jail.has(path)) return 'refused';
       if (!isInTheWay || rules.overwrite === 'never' || !isOther(jail, path)) throw error;
       // The link itself goes, never what it leads to.
       unlinkSync(jail.at(path));
@@ -295,9 +297,9 @@ export class RestoreRun {
           `is a hard link of ${byteStringToText(first)}, which was not restored`,
         );
       const from = this.#placed.get(first) ?? first;
-      const isSame = (): boolean => {
+      const isSame = (at: string | Buffer): boolean => {
         if (!this.#kept.has(first)) return false;
-        const [a, b] = [statAt(jail, path), statAt(jail, from)];
+        const [a, b] = [lstatSync(at, { throwIfNoEntry: false }), statAt(jail, from)];
         return a !== undefined && a.ino === b?.ino && a.dev === b.dev;
       };
       const make = (_: string | Buffer, at: ByteString): string[] => {
@@ -318,6 +320,7 @@ export class RestoreRun {
     sizeBytes: number,
     make: (at: string | Buffer, path: ByteString) => string[],
     isSame: (at: string | Buffer) => boolean,
+    isChanged = false,
   ): RestoreAction {
     const { jail, rules, onEntry } = this.#o;
     if (rules.dryRun) {
@@ -335,11 +338,12 @@ export class RestoreRun {
     } catch (error) {
       const { code } = error as NodeJS.ErrnoException;
       if (isNameError(error) || (code === 'EEXIST' && rules.foldsNames && !jail.has(path))) {
+        if (isChanged) throw targetError('BP_TARGET_WRITE', path, refusedName);
         const as = legalPath(path);
-        this.#lost(as, make(jail.at(as), as));
+        const action = this.#place(as, type, sizeBytes, make, isSame, true);
         this.#renamed(path, as);
-        onEntry(as, type, 'make', sizeBytes);
-        return 'make';
+        this.#placed.set(path, as);
+        return action;
       }
       if (code !== 'EEXIST') throw error;
     }

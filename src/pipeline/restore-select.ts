@@ -37,7 +37,9 @@ export class Selection {
     if (!isBelow(path, this.top)) return false;
     const slash = path.lastIndexOf('/');
     const state = this.#folder(path.slice(0, Math.max(0, slash)));
-    return !this.#rules.decide(state, byteStringToText(path.slice(slash + 1)), isFolder).excluded;
+    return !this.#rules.excludes(
+      this.#rules.decide(state, byteStringToText(path.slice(slash + 1)), isFolder),
+    );
   }
 
   /** What the patterns have come to in a folder. It need not have been asked about: its entry may be damaged. */
@@ -50,7 +52,7 @@ export class Selection {
       const end = path.indexOf('/', start);
       at = end < 0 ? path : path.slice(0, end);
       const name = byteStringToText(at.slice(start));
-      state = this.#rules.enter(state, name, this.#rules.decide(state, name, true).rule);
+      state = this.#rules.enter(state, name, this.#rules.decide(state, name, true));
       levels.push({ path: at, state });
     }
     return state;

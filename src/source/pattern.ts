@@ -108,7 +108,22 @@ function compileName(name: string, nocase: boolean, label: string): Part {
     nocase,
   });
   if (regexp === false || !/[*?[]/.test(name)) throw wrong(label, 'it cannot be understood');
-  return { kind: 'regexp', regexp };
+  return { kind: 'regexp', regexp: withoutRetries(regexp) };
+}
+
+/** What picomatch makes of `*`. */
+const star = '[^/]*?';
+
+/**
+ * With three `*` or more, a name that does not match would be tried in every way, and some would take for ever. What is
+ * between two `*` may as well match where it first can, for good: nothing that comes later would match less.
+ */
+function withoutRetries(regexp: RegExp): RegExp {
+  const [start = '', ...rest] = regexp.source.split(star);
+  const end = rest.pop();
+  if (end === undefined || rest.length < 2) return regexp;
+  const middle = rest.map((text, i) => `(?=(?<s${i}>${star}${text}))\\k<s${i}>`);
+  return new RegExp(start + middle.join('') + star + end, regexp.flags);
 }
 
 /** What a name without wildcards stands for; undefined when it has some. */

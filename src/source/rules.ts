@@ -3,6 +3,7 @@
  * A folder's state holds how far each anchored pattern has come on the way to it, so that a name is compared with the
  * few patterns that can match there, and folders in which nothing can be included are not walked.
  */
+import { Few } from './few.ts';
 import { compilePattern, type Part, type PatternRule } from './pattern.ts';
 
 /** One alternative of a rule. */
@@ -25,13 +26,6 @@ export interface RuleState {
   readonly steps: readonly Step[];
   /** Number of the rule that decided about the folder; -1: none. */
   readonly decided: number;
-}
-
-/** What the rules say about one path. */
-export interface RuleVerdict {
-  /** Number of the rule that decides; -1: none. */
-  readonly rule: number;
-  readonly excluded: boolean;
 }
 
 const nothing: readonly Program[] = [];
@@ -82,8 +76,8 @@ export class Rules {
     return { steps, decided: -1 };
   }
 
-  /** What the rules say about a name in a folder. */
-  decide(state: RuleState, name: string, folder: boolean): RuleVerdict {
+  /** Number of the rule that decides about a name in a folder; -1: none. */
+  decide(state: RuleState, name: string, folder: boolean): number {
     let rule = state.decided;
     const folded = this.#folds ? name.toLowerCase() : name;
     for (const program of this.#floating.matching(name, folded)) {
@@ -95,7 +89,12 @@ export class Rules {
         continue;
       if (matches(program.parts[at]!, name, folded, program.nocase)) rule = program.rule;
     }
-    return { rule, excluded: rule >= 0 && !this.#rules[rule]!.include };
+    return rule;
+  }
+
+  /** Whether a path is left out that this rule decides about. */
+  excludes(rule: number): boolean {
+    return rule >= 0 && !this.#rules[rule]!.include;
   }
 
   /** State of a folder in a folder. @param decided the rule that decided about it */
@@ -162,25 +161,34 @@ class Floating {
   /** `*.ext` by `.ext` */
   readonly #endings: Map<string, Program[]> = new Map();
   readonly #others: Program[] = [];
+  /** Lengths of the names, and last characters of the endings: most names need no look-up. */
+  readonly #lengths = new Few();
+  readonly #lastCharacters = new Few();
 
   constructor(programs: readonly Program[]) {
     for (const program of programs) {
       const part = program.parts[1]!;
       const simple = part.kind === 'suffix' && part.text.lastIndexOf('.') === 0;
-      if (part.kind === 'name') put(program.nocase ? this.#foldedNames : this.#names, part.text, program);
-      else if (simple && !program.nocase) put(this.#endings, part.text, program);
-      else this.#others.push(program);
+      if (part.kind === 'name') {
+        put(program.nocase ? this.#foldedNames : this.#names, part.text, program);
+        this.#lengths.add(part.text.length);
+      } else if (simple && !program.nocase) {
+        put(this.#endings, part.text, program);
+        this.#lastCharacters.add(part.text.charCodeAt(part.text.length - 1));
+      } else this.#others.push(program);
     }
   }
 
   /** Programs whose first name matches. */
   matching(name: string, folded: string): readonly Program[] {
-    let found: readonly Program[] = this.#names.get(name) ?? nothing;
+    let found: readonly Program[] = nothing;
     const add = (more: readonly Program[] | undefined): void => {
       if (more !== undefined) found = found.length === 0 ? more : [...found, ...more];
     };
-    if (this.#foldedNames.size > 0) add(this.#foldedNames.get(folded));
-    if (this.#endings.size > 0) {
+    if (this.#lengths.mayHave(name.length)) add(this.#names.get(name));
+    if (this.#foldedNames.size > 0 && this.#lengths.mayHave(folded.length))
+      add(this.#foldedNames.get(folded));
+    if (this.#lastCharacters.mayHave(name.charCodeAt(name.length - 1))) {
       const dot = name.lastIndexOf('.');
       if (dot >= 0) add(this.#endings.get(name.slice(dot)));
     }

@@ -25,7 +25,7 @@ describe.skipIf(!rig.built || !rig.hasGcc)('a call that fails', () => {
   let first = '';
 
   beforeAll(async () => {
-    counter = rig.compileCounter(place);
+    counter = rig.compile(place, 'failn');
     const dice = new rig.Dice(rig.seed);
     rig.makeSource(place.at('one'), dice, { files: 20, largeBytes: 0 });
     rig.makeSource(place.at('source'), dice, { files: 40, largeBytes: 5 * 2 ** 20 });

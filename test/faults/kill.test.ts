@@ -37,7 +37,7 @@ describe.skipIf(!rig.built || !rig.hasGcc)('kill -9 of a backup', () => {
   const earlier: { id: string; folder: string }[] = [];
 
   beforeAll(async () => {
-    counter = rig.compileCounter(place);
+    counter = rig.compile(place, 'failn');
     const dice = new rig.Dice(rig.seed);
     rig.makeSource(place.at('one'), dice, { files: 200, largeBytes: 2 ** 20 });
     rig.makeSource(place.at('two'), dice, { files: 100, largeBytes: 0 });

@@ -324,10 +324,10 @@ export function makeSource(folder: string, dice: Dice, size: { files: number; la
   if (size.largeBytes > 0) writeFileSync(join(folder, 'large'), dice.bytes(size.largeBytes));
 }
 
-/** Compiles the counter of mutating calls. @returns the library */
-export function compileCounter(place: Place): string {
-  const library = place.at('failn.so');
-  const source = join(import.meta.dirname ?? dirname(new URL(import.meta.url).pathname), 'failn.c');
+/** Compiles a library that stands between a program and the C library: `failn` or `fold`. @returns its path */
+export function compile(place: Place, name: 'failn' | 'fold'): string {
+  const library = place.at(`${name}.so`);
+  const source = join(import.meta.dirname ?? dirname(new URL(import.meta.url).pathname), `${name}.c`);
   const ended = spawnSync('gcc', ['-O1', '-shared', '-fPIC', '-o', library, source, '-ldl'], {
     encoding: 'utf8',
   });

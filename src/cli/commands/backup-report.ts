@@ -36,7 +36,7 @@ export function show(voice: Voice, progress: Progress, counts: Shown, event: Bac
       progress.done();
       voice.warn(`cannot read ${spelled(event.path)} (${event.code})\n`);
     } else if (counts.errors === errorsShown + 1) {
-      voice.warn('more files could not be read; --verbose names them all\n');
+      voice.warn('more files or folders could not be read; --verbose names them all\n');
     }
   } else if (event.type === 'skipped') {
     const text = byteStringToText(event.path);

@@ -40,7 +40,7 @@ export async function list(context: Context, options: CommonOptions): Promise<nu
     const notes = [
       ...(root.partial ? ['partial'] : []),
       ...(copy === undefined ? [] : ['damaged, read from its copy']),
-      ...(unread > 0 ? [`${counted(unread, 'file')} not read`] : []),
+      ...(unread > 0 ? [`${counted(unread, 'file or folder', 'files or folders')} not read`] : []),
       ...(root.tags ?? []),
     ]
       .map((note) => ` [${note}]`)

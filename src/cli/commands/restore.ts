@@ -1,5 +1,6 @@
 /** `backpack restore`: files of a snapshot below a folder. */
-import { resolve } from 'node:path';
+import { existsSync, realpathSync, statSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { type ByteString, byteStringToText } from '../../base/bytes.ts';
 import { BackpackError } from '../../base/errors.ts';
 import { HeadStore } from '../../config/heads.ts';
@@ -59,6 +60,7 @@ export async function restore(
   const rules = restoreRules(options.rules ?? [], byteStringToText(path), context.cwd);
   await context.begun?.();
   const { repository } = await openFrom(settings);
+  refuseRepository(settings.location.value, target, wanted);
   await checkHead(repository, new HeadStore(settings.folders.state));
   const progress = new Progress(voice, { done: 'wrote', sent: 'verified', items: 'files' });
   let problems = 0;
@@ -170,7 +172,22 @@ function targetOf(context: Context, wanted: string, { to, intoOriginal }: Restor
   if (to !== undefined && intoOriginal) throw usage('give --to DIR or --into-original, not both', wanted);
   if (intoOriginal) return '/';
   if (to === undefined) throw usage('no target was given', wanted);
+  if (to === '') throw usage('the target is an empty name; . is the working folder', wanted);
   return resolve(context.cwd, to);
+}
+
+/** What is restored into the folder of a repository would be taken for a part of it. @throws BackpackError BP_USAGE */
+function refuseRepository(location: string, target: string, wanted: string): void {
+  const repository = location.includes('://') ? undefined : statSync(location, { throwIfNoEntry: false });
+  if (repository === undefined) return;
+  let at = target;
+  while (!existsSync(at) && dirname(at) !== at) at = dirname(at);
+  for (at = realpathSync(at); ; at = dirname(at)) {
+    const { dev, ino } = statSync(at);
+    if (dev === repository.dev && ino === repository.ino)
+      throw usage('the target is in the folder of the repository', wanted);
+    if (dirname(at) === at) return;
+  }
 }
 
 function usage(message: string, wanted: string): BackpackError {
