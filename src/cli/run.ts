@@ -1,5 +1,6 @@
 /** One run of the command line: the only place with streams, environment and exit codes. */
 import { BackpackError, toBackpackError } from '../base/errors.ts';
+import { isTooManyFiles, tooManyFiles } from '../base/open-files.ts';
 import type { CommonOptions, Context } from './context.ts';
 import { buildProgram, usageError } from './program.ts';
 import { writeError } from './render/output.ts';
@@ -83,7 +84,8 @@ try {
       writeError(context, json, usageError((error as Error).message, process.argv[2]));
     }
   } else {
-    const known = toBackpackError(error);
+    // The program's own files are opened by dozens at once.
+    const known = isTooManyFiles(error) ? tooManyFiles('backpack', error) : toBackpackError(error);
     // People read first what went wrong, and then what hooks made of it; of --json, the error is the last line.
     const early = json.json === true ? undefined : writeError(context, json, known);
     await session?.fail(known, typeof process.exitCode === 'number' ? process.exitCode : undefined);
