@@ -21,9 +21,10 @@ it.runIf(existsSync(main))('says what to do', () => {
     '/nowhere',
   ];
   const { status, stderr } = spawnSync('sh', command, { encoding: 'utf8' });
+  expect(stderr).not.toContain('fault');
   // Where the parts are loaded one after the other, there is only no repository.
   if (stderr.includes('/nowhere')) return;
-  expect(stderr).toContain('too many open files: this process may have 40 (BP_TOO_MANY_FILES)');
+  expect(stderr).toContain('too many open files');
   expect(stderr).toContain('ulimit -n 1024');
   expect(status).not.toBe(0);
 });
