@@ -144,6 +144,8 @@ function protect(name: string): string {
   for (let i = 0; i < name.length; i += 1) {
     const c = name[i]!;
     const end = c === '[' ? closes(name, i) : 0;
+    // Several in a row are one; picomatch would take the point of `***.` for any character.
+    if (c === '*' && name[i + 1] === '*') continue;
     if (end > 0) {
       text += name.slice(i, end + 1);
       i = end;
