@@ -10,11 +10,8 @@ import { type Libc, libc } from '../platform/libc.ts';
 import { Owners } from '../platform/owners.ts';
 import { stampOfStat } from '../source/file-state.ts';
 import { Filter, type FilterOptions, type FilterPorts } from '../source/filter.ts';
-import { piecesOf } from '../source/holes.ts';
 import type { OnIgnored } from '../source/ignore-files.ts';
-import { reach } from '../source/reach.ts';
-import { closeSource, type FileStamp, openSource, sameStamp, stampOf } from '../source/read-file.ts';
-import { lstat } from '../source/source-stat.ts';
+import { type FileStamp, sameStamp } from '../source/read-file.ts';
 import { type SourceItem, type SourceProblem, type SourceRoot, walk } from '../source/walk.ts';
 import { EntryLines, warningsText, withStamp } from './entry-line.ts';
 import { EntryMaker } from './entry-maker.ts';
@@ -32,6 +29,7 @@ import {
 import { joinRanges } from './join-ranges.ts';
 import { contentOf, sameEntry } from './kept-entry.ts';
 import { type LinkedFile, LinkedFiles, type ReadResult } from './linked-files.ts';
+import { piecesNow, stampAgain } from './look-again.ts';
 import type { PackList } from './pack-list.ts';
 import type { ParentCursor } from './parent-cursor.ts';
 import { chainBytes, RangeChain } from './range-chain.ts';
@@ -367,7 +365,7 @@ export class BackupRun {
 
   /** Reads a file by all workers, as it is now. @returns false when there is nothing to read */
   #readAgain(file: Waiting): boolean {
-    const now = this.#failure === undefined ? this.#stampAgain(file.real) : undefined;
+    const now = this.#failure === undefined ? stampAgain(file.real) : undefined;
     if (now !== undefined) this.#ranges(file, now, undefined, 1);
     return now !== undefined;
   }
@@ -419,7 +417,7 @@ export class BackupRun {
    */
   #ranges(waiting: Waiting, found: FileStamp, walked: FileStamp | undefined, reads: number): void {
     const chain = new SharedArrayBuffer(chainBytes(this.#o.hashStateBytes));
-    const { stamp, pieces } = this.#piecesOf(waiting.real, found);
+    const { stamp, pieces } = piecesNow(waiting.real, found);
     const file: FileTask = { path: waiting.real, stored: waiting.path, stamp };
     const task: RangesTask = { file, chain, pieces };
     const results: RangesResult[] = [];
@@ -432,39 +430,13 @@ export class BackupRun {
         const result = joinRanges(results, file);
         const torn = result.warnings?.includes('torn') === true;
         const more = torn && reads < readsMax && stamp.size <= readAgainMax && this.#failure === undefined;
-        const now = more ? this.#stampAgain(file.path) : undefined;
+        const now = more ? stampAgain(file.path) : undefined;
         if (now !== undefined) this.#ranges(waiting, now, walked, reads + 1);
         else if (result.stamp !== undefined || (walked !== undefined && sameStamp(stamp, walked)))
           this.#finish(waiting, result, result.extents);
         else this.#finish(waiting, { ...result, stamp }, result.extents);
       });
     });
-  }
-
-  /** The holes of a sparse file, and the state of the file in which it has them. */
-  #piecesOf(path: ByteString, stamp: FileStamp): Pick<RangesTask, 'pieces'> & { stamp: FileStamp } {
-    if (stamp.sparse !== true || this.#libc === undefined) return { stamp };
-    let fd = -1;
-    try {
-      fd = openSource(path);
-      const now = stampOf(fd, path);
-      return { stamp: now, pieces: piecesOf(this.#libc, fd, now.size, rangeBytes) };
-    } catch {
-      // Whoever reads it will meet the same error, and say so.
-      return { stamp };
-    } finally {
-      if (fd >= 0) closeSource(fd);
-    }
-  }
-
-  /** The state of a file that is to be read once more; undefined when there is nothing to read. */
-  #stampAgain(path: ByteString): FileStamp | undefined {
-    try {
-      const stat = reach(path, lstat);
-      return stat.type === 'f' && stat.size > 0 ? stampOfStat(stat) : undefined;
-    } catch {
-      return undefined;
-    }
   }
 
   #call<R>(index: number, method: string, argument: unknown, done: (result: R) => void): void {
