@@ -49,8 +49,11 @@ export async function serve(context: Context, options: ServeOptions): Promise<nu
   const quotaBytes = options.quota === undefined ? undefined : parseSize(options.quota, '--quota');
   const server = new Server({
     open: (repository) => openRepository(root, repository),
-    find: (user) => accounts.find(user),
-    anonymous,
+    find: async (user) => {
+      if (user !== '') return accounts.find(user);
+      // The first user that is added closes the door, without a restart.
+      return options.insecureNoAuth === true || (await accounts.names()).length === 0 ? anonymous : undefined;
+    },
     log: logger(context, voice, options.log ?? 'text'),
     ...(quotaBytes === undefined ? {} : { quotaBytes }),
   });
@@ -93,7 +96,7 @@ function rootOf(context: Context, options: ServeOptions): string {
 
 /** The repository's folder, which is made by the first write. */
 async function openRepository(root: string, repository: string): Promise<FsStorage> {
-  const storage = new FsStorage(join(root, repository));
+  const storage = new FsStorage(join(root, repository), { links: false });
   await storage.sweep(Date.now());
   return storage;
 }
