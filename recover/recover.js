@@ -1905,13 +1905,25 @@ function printable(bytes) {
   }
 }
 
+/** With those above it that are missing. The recursive mkdir of Node never ends below /proc. */
+function makeFolder(dir) {
+  try {
+    fs.mkdirSync(dir);
+  } catch (error) {
+    if (error.code === 'EEXIST') return;
+    if (error.code !== 'ENOENT' || fs.existsSync(path.dirname(dir))) throw error;
+    makeFolder(path.dirname(dir));
+    fs.mkdirSync(dir);
+  }
+}
+
 /**
  * The target folder as a stack of open folders, the last one being worked in. On Linux every name is used as
  * /proc/self/fd/N/name, so no other process can put a link into the way; elsewhere each parent is looked at first.
  */
 class Target {
   constructor(dir, applyMeta) {
-    fs.mkdirSync(dir, { recursive: true });
+    makeFolder(path.resolve(dir));
     this.applyMeta = applyMeta;
     const full = Buffer.from(path.resolve(dir));
     const fd = WINDOWS ? null : fs.openSync(full, O_RDONLY | O_DIRECTORY);

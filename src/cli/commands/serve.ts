@@ -1,10 +1,11 @@
 /** `backpack serve`: serves the repositories below a folder until it is told to stop. */
 
 import { createSecretKey } from 'node:crypto';
-import { mkdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { readFileSync, realpathSync, statSync } from 'node:fs';
 import { createServer, type Server as HttpServer } from 'node:http';
 import { join, resolve } from 'node:path';
 import { BackpackError } from '../../base/errors.ts';
+import { makeFolders } from '../../base/folders.ts';
 import { readPem } from '../../net/pem.ts';
 import type { TlsOptions } from '../../net/transport.ts';
 import { loadTransport, transportError } from '../../net/transport-module.ts';
@@ -82,7 +83,7 @@ function rootOf(context: Context, options: ServeOptions): string {
   }
   const root = resolve(context.cwd, options.root);
   try {
-    mkdirSync(root, { recursive: true, mode: 0o700 });
+    makeFolders(root);
     if (!statSync(root).isDirectory()) throw new Error('it is not a folder');
     return realpathSync(root);
   } catch (error) {
