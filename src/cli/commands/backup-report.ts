@@ -16,9 +16,10 @@ export interface Shown {
 /** Words one event. */
 export function show(voice: Voice, progress: Progress, counts: Shown, event: BackupEvent): void {
   if (event.type === 'progress') {
-    const { bytesStored, files, bytesDone, totals } = event;
+    const { bytesStored, files, bytesDone, bytesRead, totals } = event;
     progress.show({
       bytesDone,
+      bytesRead,
       bytesSent: bytesStored,
       filesDone: files,
       bytesTotal: totals?.bytes ?? null,
