@@ -935,9 +935,17 @@ function scratchRoom(which, length) {
   if (scratch[which].length < length) scratch[which] = Buffer.allocUnsafeSlow(Math.max(length, 2 * MiB));
   return scratch[which];
 }
+/** A disk that does not give some bytes costs what needs them, like bytes that are damaged. */
+function readSome(fd, buffer, offset, length, position) {
+  try {
+    return fs.readSync(fd, buffer, offset, length, position);
+  } catch (e) {
+    throw new Bad('E_MISSING', `the storage does not give its bytes: ${e.message}`);
+  }
+}
 function readExactly(fd, buffer, length, position) {
   for (let n = 0; n < length; ) {
-    const got = fs.readSync(fd, buffer, n, length - n, position + n);
+    const got = readSome(fd, buffer, n, length - n, position + n);
     check(got > 0, 'E_TRUNC', 'the file ends early');
     n += got;
   }
@@ -1854,7 +1862,7 @@ function selectSnapshot({ list, hidden, unread }, wanted) {
         'E_MISSING',
         1,
         `snapshot ${shortId(later)}, which may be ${wanted}, cannot be read`,
-        'see above; no copy of it was found',
+        'see above; no copy of it was found; if no backup made that object, delete it',
         `an older one can: node recover.js ... restore ${shortId(s.id)} --to DIR`,
       );
     return s;

@@ -182,6 +182,9 @@ class Attempt {
 
   async run(): Promise<{ summary: BackupSummary; missing: readonly string[] }> {
     const list = await listSnapshots(this.#repository);
+    const [first, ...others] = list.unreadable;
+    if (first !== undefined)
+      this.#emit({ type: 'unreadable', object: first.name, error: first.error, others: others.length });
     const { host, set } = this.#o;
     const stream = this.#o.stream !== undefined;
     const parents = stream ? [] : parentsOf(list, { host, set, roots: this.#roots });

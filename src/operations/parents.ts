@@ -48,9 +48,9 @@ export interface Parent {
   readonly cursor: ParentCursor | undefined;
 }
 
-/** A parent that is damaged and has no copy is none: what it would have said is read again. */
-function damaged(error: unknown): undefined {
-  if (isBackpackError(error) && error.kind === 'damaged') return undefined;
+/** A parent that cannot be read and has no copy is none: what it would have said is read again. */
+function unread(error: unknown): undefined {
+  if (isBackpackError(error) && (error.kind === 'damaged' || error.kind === 'storage')) return undefined;
   throw error;
 }
 
@@ -64,7 +64,7 @@ export async function openParents(
   const reader = new PageReader(repository, rootWriter);
   const opened: Parent[] = [];
   for (const info of parents) {
-    const snapshot = await loadSnapshot(repository, info).catch(damaged);
+    const snapshot = await loadSnapshot(repository, info).catch(unread);
     if (snapshot === undefined) continue;
     const start = parseTime(info.root.time);
     const made = BigInt(timeOfId(info.id)) * 1_000_000n;
