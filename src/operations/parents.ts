@@ -9,6 +9,7 @@ import { ParentCursor } from '../pipeline/parent-cursor.ts';
 import type { Presence } from '../repo/presence.ts';
 import type { Repository } from '../repo/repository.ts';
 import { loadSnapshot, PageReader, type SnapshotInfo, type SnapshotList } from '../repo/snapshots.ts';
+import type { BackupEvent } from './backup-options.ts';
 
 /** What snapshots of one series have in common. */
 export interface Series {
@@ -38,6 +39,13 @@ export function parentsOf(list: SnapshotList, { host, set, roots }: Series): Sna
 /** Where roots are stored, which says whether they are the same; earlier versions left the slash away. */
 function placesOf(roots: readonly NameJson[]): string {
   return JSON.stringify(roots.map((name) => nameFromJson(name).replace(/^\/+/, '')));
+}
+
+/** Says once which snapshots cannot be read: they are no parents, and somebody has to look at them. */
+export function tellUnreadable({ unreadable }: SnapshotList, emit: (event: BackupEvent) => void): void {
+  const [first, ...others] = unreadable;
+  if (first === undefined) return;
+  emit({ type: 'unreadable', object: first.name, error: first.error, others: others.length });
 }
 
 /** A parent that was read. */
