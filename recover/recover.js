@@ -935,9 +935,17 @@ function scratchRoom(which, length) {
   if (scratch[which].length < length) scratch[which] = Buffer.allocUnsafeSlow(Math.max(length, 2 * MiB));
   return scratch[which];
 }
+/** A disk that does not give some bytes costs what needs them, like bytes that are damaged. */
+function readSome(fd, buffer, offset, length, position) {
+  try {
+    return fs.readSync(fd, buffer, offset, length, position);
+  } catch (e) {
+    throw new Bad('E_MISSING', `the storage does not give its bytes: ${e.message}`);
+  }
+}
 function readExactly(fd, buffer, length, position) {
   for (let n = 0; n < length; ) {
-    const got = fs.readSync(fd, buffer, n, length - n, position + n);
+    const got = readSome(fd, buffer, n, length - n, position + n);
     check(got > 0, 'E_TRUNC', 'the file ends early');
     n += got;
   }
@@ -1854,7 +1862,7 @@ function selectSnapshot({ list, hidden, unread }, wanted) {
         'E_MISSING',
         1,
         `snapshot ${shortId(later)}, which may be ${wanted}, cannot be read`,
-        'see above; no copy of it was found',
+        'see above; no copy of it was found; if no backup made that object, delete it',
         `an older one can: node recover.js ... restore ${shortId(s.id)} --to DIR`,
       );
     return s;
@@ -1905,13 +1913,25 @@ function printable(bytes) {
   }
 }
 
+/** With those above it that are missing. The recursive mkdir of Node never ends below /proc. */
+function makeFolder(dir) {
+  try {
+    fs.mkdirSync(dir);
+  } catch (error) {
+    if (error.code === 'EEXIST') return;
+    if (error.code !== 'ENOENT' || fs.existsSync(path.dirname(dir))) throw error;
+    makeFolder(path.dirname(dir));
+    fs.mkdirSync(dir);
+  }
+}
+
 /**
  * The target folder as a stack of open folders, the last one being worked in. On Linux every name is used as
  * /proc/self/fd/N/name, so no other process can put a link into the way; elsewhere each parent is looked at first.
  */
 class Target {
   constructor(dir, applyMeta) {
-    fs.mkdirSync(dir, { recursive: true });
+    makeFolder(path.resolve(dir));
     this.applyMeta = applyMeta;
     const full = Buffer.from(path.resolve(dir));
     const fd = WINDOWS ? null : fs.openSync(full, O_RDONLY | O_DIRECTORY);

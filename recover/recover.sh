@@ -607,7 +607,7 @@ EOF
   [ "$spec" != latest ] || l=$(awk -v id="$SID" -v upto="$upto" '{t=$3; sub(/^.*\//,"",t)
     t=substr(t,1,4) "-" substr(t,5,2) "-" substr(t,7,5) ":" substr(t,12,2) ":" substr(t,14,2)}
     $1 ""> id ""&&(upto==""||substr(t,1,length(upto))<=upto){print $1; exit}' "$T/lost")
-  [ "$spec" != latest ] || [ -z "$l" ] || quit 4 "snapshot $l, which may be $1, cannot be read, and no copy of it was found; an older one can: $SID"
+  [ "$spec" != latest ] || [ -z "$l" ] || quit 4 "snapshot $l, which may be ${1:-latest}, cannot be read, and no copy of it was found; an older one can: $SID; if no backup made that object, delete it"
   [ "$hid" = 0 ] || say "note: snapshot $SID was forgotten or replaced"
   [ "$part" = 0 ] || say "note: snapshot $SID is a partial one"
 }

@@ -58,12 +58,14 @@ async function ask(question: string): Promise<string> {
   }
 }
 
+let commands: string[] = [];
 const json: CommonOptions = { json: process.argv.includes('--json') };
 try {
   let exitCode: number | undefined;
   const program = buildProgram(context, version, (code) => {
     exitCode = code;
   });
+  commands = program.commands.map((command) => command.name());
   program.hook('preAction', async (_, command) => {
     // Not before a command runs: help and version need none of it.
     const { Session: Around } = await import('./session.ts');
@@ -81,7 +83,7 @@ try {
     // Help and version are no errors; without a command, the help has been written instead of an error.
     process.exitCode = found.exitCode === 0 ? 0 : 2;
     if (found.exitCode !== 0 && found.code !== 'commander.help') {
-      writeError(context, json, usageError((error as Error).message, process.argv[2]));
+      writeError(context, json, usageError((error as Error).message, process.argv.slice(2), commands));
     }
   } else {
     // The program's own files are opened by dozens at once.

@@ -3,9 +3,10 @@
  * that shows an older state is noticed (SPEC, "Snapshots": E_ROLLBACK).
  */
 import { createHash } from 'node:crypto';
-import { mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { BackpackError } from '../base/errors.ts';
+import { makeFolders } from '../base/folders.ts';
 
 /** The last snapshot seen. */
 export interface Head {
@@ -49,7 +50,7 @@ export class HeadStore {
   remember(repo: string, location: string, head: Head): void {
     const file = this.#file(repo, location);
     try {
-      mkdirSync(this.#folder, { recursive: true, mode: 0o700 });
+      makeFolders(this.#folder);
       writeFileSync(`${file}.new`, `${JSON.stringify(head)}\n`);
       renameSync(`${file}.new`, file);
     } catch {

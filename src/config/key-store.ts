@@ -4,20 +4,18 @@ import {
   chmodSync,
   closeSync,
   constants,
-  existsSync,
   fstatSync,
   fsyncSync,
   lstatSync,
-  mkdirSync,
   openSync,
   readFileSync,
   renameSync,
-  rmdirSync,
   unlinkSync,
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { BackpackError } from '../base/errors.ts';
+import { makeFolders, unmakeFolders } from '../base/folders.ts';
 import { keyFileMax } from '../base/limits.ts';
 
 /** Bytes of a key file. @throws BackpackError BP_KEY_FILE when it is missing, readable by others, or too large */
@@ -53,9 +51,9 @@ export function readKeyBytes(path: string): Buffer {
  * @throws BackpackError BP_KEY_EXISTS, BP_KEY_FILE
  */
 export function writeNewKey(path: string, text: string): () => void {
-  let made: string | undefined;
+  const made: string[] = [];
   try {
-    made = makeFolder(dirname(path));
+    makeFolders(dirname(path), 0o700, made);
     writeDurably(path, text, 'wx');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST' && lstatSync(path, { throwIfNoEntry: false })) {
@@ -79,37 +77,14 @@ export function writeNewKey(path: string, text: string): () => void {
   return () => takeBack(path, made);
 }
 
-/**
- * Makes a folder and those above it that are missing. Not by the recursive mkdir, which never ends below /proc.
- * @returns the outermost one that was made
- */
-function makeFolder(path: string): string | undefined {
-  try {
-    mkdirSync(path, { mode: 0o700 });
-    return path;
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST') return undefined;
-    if (code !== 'ENOENT' || existsSync(dirname(path))) throw error;
-  }
-  const first = makeFolder(dirname(path));
-  mkdirSync(path, { mode: 0o700 });
-  return first ?? path;
-}
-
-/** @param first the outermost folder that was made for the file */
-function takeBack(path: string, first: string | undefined): void {
+/** @param made the folders that were made for the file */
+function takeBack(path: string, made: readonly string[]): void {
   try {
     unlinkSync(path);
-    for (
-      let folder = dirname(path);
-      first !== undefined && folder.startsWith(first);
-      folder = dirname(folder)
-    )
-      rmdirSync(folder);
   } catch {
-    // What holds other things by now stays.
+    return;
   }
+  unmakeFolders(made);
 }
 
 /** Replaces a key file by one with more lines: written beside it, then renamed, so that it is never half there. */

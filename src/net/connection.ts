@@ -13,6 +13,8 @@ import { type Frame, FrameDecoder, sealFrame } from './frame.ts';
 const rateMin: number = KiB;
 /** Above this many bytes that wait to be sent, a sender waits. */
 const sendHigh: number = MiB;
+/** What a piece of memory costs beside its bytes. */
+const pieceBytes: number = KiB / 2;
 
 /** What a connection is made with. */
 export interface ConnectionOptions {
@@ -22,6 +24,8 @@ export interface ConnectionOptions {
   readonly onFrame: (frame: Frame) => void | Promise<void>;
   /** Called once, when the connection is gone. */
   readonly onClose: (error: BackpackError) => void;
+  /** Frames that wait to be sent; beyond it nothing more is read until half of them have gone. Default: no limit. */
+  readonly unsentMax?: number;
   /** How long bytes may wait to be sent without any of them going, ms. */
   readonly stallMs: number;
   /** How long a frame may take beyond what its length explains, ms. */
@@ -60,12 +64,18 @@ export class Connection {
 
   /** Bytes this side holds for the peer: of a frame that is not complete, and waiting to be sent. */
   get heldBytes(): number {
-    return this.#decoder.pendingBytes + this.#sendingBytes;
+    const unsent = this.#sendingBytes + this.#unsent * pieceBytes;
+    return this.#decoder.pendingBytes + this.#decoder.pendingPieces * pieceBytes + unsent;
   }
 
   /** When a byte was last received, on the clock of `performance.now()`. */
   get receivedAt(): number {
     return this.#receivedAt;
+  }
+
+  /** Frames that wait to be sent. */
+  get #unsent(): number {
+    return this.#sendCounter - this.#framesSent;
   }
 
   /** Since when the peer has owed bytes or kept this side waiting; Infinity when it has not. */
@@ -110,10 +120,8 @@ export class Connection {
   }
 
   /** Resolves when nothing waits to be sent, or the connection is gone. */
-  async empty(): Promise<void> {
-    while (!this.#closed && this.#sendingBytes > 0) {
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    }
+  empty(): Promise<void> {
+    return this.#until(() => this.#sendingBytes === 0);
   }
 
   /** What is late, if anything; the owner of the connection asks from time to time and then destroys it. */
@@ -156,13 +164,16 @@ export class Connection {
 
   async #work(): Promise<void> {
     this.#working = true;
+    const { unsentMax = Infinity } = this.#o;
     let paused = false;
     for (let frame = this.#queue.shift(); frame !== undefined; frame = this.#queue.shift()) {
       const handled = this.#o.onFrame(frame);
-      if (handled !== undefined) {
+      if (handled !== undefined || this.#unsent > unsentMax) {
         if (!paused) this.#wire.pause();
         paused = true;
         await handled;
+        // Who does not take its answers is not listened to: else every request could cost memory.
+        if (this.#unsent > unsentMax) await this.#until(() => this.#unsent <= unsentMax / 2);
       }
       if (this.#closed) return;
     }
@@ -178,6 +189,12 @@ export class Connection {
       this.#going.shift()!.resolve();
     this.#sentAt = performance.now();
     if (this.#sendingBytes <= sendHigh / 2) this.#wake();
+  }
+
+  async #until(condition: () => boolean): Promise<void> {
+    while (!this.#closed && !condition()) {
+      await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    }
   }
 
   #wake(): void {

@@ -94,6 +94,11 @@ export class FrameDecoder {
     return this.#headerFill + this.#fill + this.#tagFill;
   }
 
+  /** Pieces in which the payload of the frame that is not complete yet has come. */
+  get pendingPieces(): number {
+    return this.#pieces.length;
+  }
+
   /** Length of the payload of the frame that is not complete yet, as far as it is known. */
   get pendingLength(): number {
     return this.#length;

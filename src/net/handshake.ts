@@ -148,10 +148,8 @@ export async function greetServer(
 /** What a server knows before it answers. */
 export interface Gate {
   readonly terms: Terms;
-  /** Key of a user; undefined for one that is not known. */
+  /** Key of a user; undefined for one that is not known. The empty name has one where clients without may come in. */
   keyOf(user: string): Promise<KeyObject | undefined>;
-  /** Whether a client without a key may come in. */
-  readonly anonymous: boolean;
   /** A key that nobody has, to answer unknown users with. */
   readonly decoy: KeyObject;
 }
@@ -174,17 +172,17 @@ export async function greetClient(
     wire.end(formatServerHello(helloStatus.version, nonce, gate.terms));
     throw protocolError(`versions ${lowest} to ${highest}`);
   }
-  if (user === '' && !gate.anonymous) {
+  const known = await gate.keyOf(user);
+  if (user === '' && known === undefined) {
     wire.end(formatServerHello(helloStatus.accessKey, nonce, gate.terms));
     throw accessDenied(undefined);
   }
   const serverHello = formatServerHello(helloStatus.ok, nonce, gate.terms);
-  const known = user === '' ? undefined : await gate.keyOf(user);
   const key = user === '' ? undefined : (known ?? gate.decoy);
   const values = schedule(key, clientHello, serverHello, binding);
   wire.write(Buffer.concat([serverHello, values.serverProof]));
   const proof = await readExactly(wire, proofBytes);
-  if (!timingSafeEqual(proof, values.clientProof) || (user !== '' && known === undefined)) {
+  if (!timingSafeEqual(proof, values.clientProof) || known === undefined) {
     throw accessDenied(user);
   }
   return { keys: values, terms: gate.terms, user };

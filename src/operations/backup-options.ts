@@ -1,5 +1,6 @@
 /** What a backup is asked for, what it tells while it runs, and what it ends with. */
 import type { ByteString } from '../base/bytes.ts';
+import type { BackpackError } from '../base/errors.ts';
 import type { Clock, Random } from '../base/ports.ts';
 import type { RateLimit } from '../base/rate-limiter.ts';
 import type { Compression } from '../codec/compression.ts';
@@ -76,6 +77,13 @@ export type BackupEvent =
   | { readonly type: 'skipped'; readonly path: string; readonly reason: string }
   | { readonly type: 'excluded'; readonly path: string; readonly reason: string }
   | { readonly type: 'rules-ignored'; readonly path: string; readonly message: string }
+  /** Snapshots that cannot be read: the first one, and how many others. The backup does without them. */
+  | {
+      readonly type: 'unreadable';
+      readonly object: string;
+      readonly error: BackpackError;
+      readonly others: number;
+    }
   | { readonly type: 'warning'; readonly path: string; readonly warnings: readonly string[] }
   /** A file whose content changed though nothing else of it did: only found by `readAll`. */
   | { readonly type: 'silent-change'; readonly path: string }

@@ -36,7 +36,7 @@ import type { ObjectInfo } from '../storage/storage.ts';
 import { throttled } from '../storage/throttle.ts';
 import type { BackupEvent, BackupOptions, BackupSummary } from './backup-options.ts';
 import { BackupProgress } from './backup-progress.ts';
-import { openParents, type Parent, parentsOf } from './parents.ts';
+import { openParents, type Parent, parentsOf, tellUnreadable } from './parents.ts';
 import { recordedRoots } from './roots.ts';
 import { metadataKeys, snapshotRoot } from './snapshot-root.ts';
 
@@ -182,6 +182,7 @@ class Attempt {
 
   async run(): Promise<{ summary: BackupSummary; missing: readonly string[] }> {
     const list = await listSnapshots(this.#repository);
+    tellUnreadable(list, this.#emit);
     const { host, set } = this.#o;
     const stream = this.#o.stream !== undefined;
     const parents = stream ? [] : parentsOf(list, { host, set, roots: this.#roots });

@@ -9,6 +9,7 @@ import { ParentCursor } from '../pipeline/parent-cursor.ts';
 import type { Presence } from '../repo/presence.ts';
 import type { Repository } from '../repo/repository.ts';
 import { loadSnapshot, PageReader, type SnapshotInfo, type SnapshotList } from '../repo/snapshots.ts';
+import type { BackupEvent } from './backup-options.ts';
 
 /** What snapshots of one series have in common. */
 export interface Series {
@@ -40,6 +41,13 @@ function placesOf(roots: readonly NameJson[]): string {
   return JSON.stringify(roots.map((name) => nameFromJson(name).replace(/^\/+/, '')));
 }
 
+/** Says once which snapshots cannot be read: they are no parents, and somebody has to look at them. */
+export function tellUnreadable({ unreadable }: SnapshotList, emit: (event: BackupEvent) => void): void {
+  const [first, ...others] = unreadable;
+  if (first === undefined) return;
+  emit({ type: 'unreadable', object: first.name, error: first.error, others: others.length });
+}
+
 /** A parent that was read. */
 export interface Parent {
   readonly info: SnapshotInfo;
@@ -48,9 +56,9 @@ export interface Parent {
   readonly cursor: ParentCursor | undefined;
 }
 
-/** A parent that is damaged and has no copy is none: what it would have said is read again. */
-function damaged(error: unknown): undefined {
-  if (isBackpackError(error) && error.kind === 'damaged') return undefined;
+/** A parent that cannot be read and has no copy is none: what it would have said is read again. */
+function unread(error: unknown): undefined {
+  if (isBackpackError(error) && (error.kind === 'damaged' || error.kind === 'storage')) return undefined;
   throw error;
 }
 
@@ -64,7 +72,7 @@ export async function openParents(
   const reader = new PageReader(repository, rootWriter);
   const opened: Parent[] = [];
   for (const info of parents) {
-    const snapshot = await loadSnapshot(repository, info).catch(damaged);
+    const snapshot = await loadSnapshot(repository, info).catch(unread);
     if (snapshot === undefined) continue;
     const start = parseTime(info.root.time);
     const made = BigInt(timeOfId(info.id)) * 1_000_000n;

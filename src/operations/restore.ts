@@ -7,6 +7,7 @@ import { availableParallelism } from 'node:os';
 import { Breath } from '../base/breath.ts';
 import { type ByteString, byteStringToText, utf8ToByteString } from '../base/bytes.ts';
 import { BackpackError, toBackpackError } from '../base/errors.ts';
+import { unmakeFolders } from '../base/folders.ts';
 import { threadsWithin } from '../base/open-files.ts';
 import { PackFinder } from '../container/pack-finder.ts';
 import type { Entry } from '../format/entry-stream.ts';
@@ -30,7 +31,7 @@ import {
 } from '../repo/snapshots.ts';
 import type { PatternRule } from '../source/pattern.ts';
 import { isThere, type OverwritePolicy, spaceHint } from '../target/existing.ts';
-import { foldsNames, makeTarget, noSpace, spaceAt, type Target, unmakeTarget } from '../target/folder.ts';
+import { foldsNames, makeTarget, noSpace, spaceAt, type Target } from '../target/folder.ts';
 import { Jail } from '../target/jail.ts';
 import { everything, type MetadataPolicy } from '../target/metadata.ts';
 import { removeTree } from '../target/remove.ts';
@@ -257,7 +258,7 @@ class RestoreTask {
         await worker.close();
       }
       jail.close();
-      if (!done) unmakeTarget(made);
+      if (!done) unmakeFolders(made);
     }
     return target;
   }

@@ -1,6 +1,6 @@
 /** The first line of a snapshot (SPEC, "Snapshots"): what a run says of itself. */
 import { formatMs } from '../format/time.ts';
-import type { BackupCounts } from '../pipeline/backup-run.ts';
+import type { BackupCounts } from '../pipeline/backup-counts.ts';
 import { libc } from '../platform/libc.ts';
 import type { SnapshotInfo, SnapshotList } from '../repo/snapshots.ts';
 import type { SnapshotRoot } from '../schema/index.ts';

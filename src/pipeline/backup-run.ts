@@ -13,6 +13,7 @@ import { Filter, type FilterOptions, type FilterPorts } from '../source/filter.t
 import type { OnIgnored } from '../source/ignore-files.ts';
 import { type FileStamp, sameStamp } from '../source/read-file.ts';
 import { type SourceItem, type SourceProblem, type SourceRoot, walk } from '../source/walk.ts';
+import { BackupCounts } from './backup-counts.ts';
 import { EntryLines, warningsText, withStamp } from './entry-line.ts';
 import { EntryMaker } from './entry-maker.ts';
 import { extentsOf } from './extent-list.ts';
@@ -69,20 +70,6 @@ export interface BackupRunOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** Counts of a run. */
-export interface BackupCounts {
-  files: number;
-  bytes: number;
-  newFiles: number;
-  changedFiles: number;
-  unchangedFiles: number;
-  /** Looked unchanged, were too young to trust that, and were found to be so. */
-  rereadFiles: number;
-  unchangedBytes: number;
-  /** Entries that are not files. */
-  others: number;
-}
-
 /** What lstat says of an entry, and what is expected of its line when nothing has changed. */
 interface EntryLine {
   readonly item: SourceItem;
@@ -101,16 +88,7 @@ const readAgainMax: number = 1024 * MiB;
 
 /** Runs once. */
 export class BackupRun {
-  readonly counts: BackupCounts = {
-    files: 0,
-    bytes: 0,
-    newFiles: 0,
-    changedFiles: 0,
-    unchangedFiles: 0,
-    rereadFiles: 0,
-    unchangedBytes: 0,
-    others: 0,
-  };
+  readonly counts: BackupCounts = new BackupCounts();
   readonly #o: BackupRunOptions;
   readonly #lines: EntryLines;
   readonly #maker: EntryMaker;

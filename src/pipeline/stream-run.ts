@@ -5,7 +5,7 @@ import { nameToJson } from '../format/name-json.ts';
 import { type BuiltPage, PageBuilder } from '../format/page-builder.ts';
 import { formatTime } from '../format/time.ts';
 import type { StreamSource } from '../source/byte-stream.ts';
-import type { BackupCounts } from './backup-run.ts';
+import { BackupCounts } from './backup-counts.ts';
 import { extentsOf } from './extent-list.ts';
 import type { PackList } from './pack-list.ts';
 import type { StreamResult, StreamTask } from './stream-worker.ts';
@@ -34,16 +34,7 @@ export interface StreamRunOptions {
 
 /** Runs once. */
 export class StreamRun {
-  readonly counts: BackupCounts = {
-    files: 0,
-    bytes: 0,
-    newFiles: 0,
-    changedFiles: 0,
-    unchangedFiles: 0,
-    rereadFiles: 0,
-    unchangedBytes: 0,
-    others: 0,
-  };
+  readonly counts: BackupCounts = new BackupCounts();
   /** A stream has no attributes that could be missing. */
   readonly withoutExtras = 0;
   readonly #o: StreamRunOptions;

@@ -1,5 +1,6 @@
 /**
- * Copies of snapshots at the end of meta packs (SPEC, "Copy"), for snapshots whose own object is damaged. A copy is
+ * Copies of snapshots at the end of meta packs (SPEC, "Copy"), for snapshots whose own object is damaged or cannot be
+ * read. A copy is
  * as authentic as the object. It proves nothing about whether its snapshot was committed: the object that is still
  * there under its name says that, so a copy is never looked for without one.
  */
@@ -41,7 +42,8 @@ export class CopyFinder {
    */
   async find(object: ObjectInfo, error: BackpackError): Promise<SnapshotCopy | undefined> {
     const id = parseContainerName(object.name)?.id;
-    if (id === undefined || !/^E_(?!MISSING|NEED)/.test(error.code)) return undefined;
+    const unread = error.kind === 'storage' || /^E_(?!MISSING|NEED)/.test(error.code);
+    if (id === undefined || !unread) return undefined;
     const writer = await this.#writerOf(object, id);
     this.#packs ??= listAll(this.#repository.storage, 'packs/');
     // The pack was begun when the snapshot was made, or not long before.
@@ -74,7 +76,16 @@ export class CopyFinder {
         return false;
       }
     };
-    return headerCandidates(await at(0), await at(sizeBytes - blockBytes)).find(proven)?.writer;
+    const ends: Uint8Array[] = [];
+    for (const offset of [0, sizeBytes - blockBytes]) {
+      // What the storage does not give proves as little as what is damaged.
+      const end = await at(offset).catch((error: unknown) => {
+        if (isBackpackError(error) && error.kind === 'storage') return Buffer.alloc(blockBytes);
+        throw error;
+      });
+      ends.push(end);
+    }
+    return headerCandidates(ends[0]!, ends[1]!).find(proven)?.writer;
   }
 
   #copyIn(pack: ObjectInfo): Promise<SnapshotCopy | undefined> {

@@ -63,7 +63,7 @@ export async function listSnapshots(repository: Repository): Promise<SnapshotLis
       const root = parseRoot(decodeText(await reader.read(0)), reader.header.id);
       found.push({ id: root.id, root, writer: reader.header.writer, object });
     } catch (thrown) {
-      const error = damagedOrThrow(withObject(thrown, object.name));
+      const error = unreadOrThrow(withObject(thrown, object.name));
       const copy = await copies.find(object, error);
       unreadable.push({ name: object.name, error, ...(copy === undefined ? {} : { copy }) });
       if (copy !== undefined)
@@ -111,6 +111,12 @@ export function damagedOrThrow(error: unknown): BackpackError {
   const found = toBackpackError(error);
   if (found.kind === 'damaged' || found.kind === 'unsupported' || found.code.startsWith('E_')) return found;
   throw error;
+}
+
+/** The same, or that a storage did not give the bytes of one object: a copy may be elsewhere on the same disk. */
+function unreadOrThrow(error: unknown): BackpackError {
+  const found = toBackpackError(error);
+  return found.kind === 'storage' ? found : damagedOrThrow(error);
 }
 
 /** A snapshot that was read from its container, or from its copy. */
@@ -268,7 +274,7 @@ function nothingLater(list: SnapshotList, wanted: string, found: SnapshotInfo, e
   throw new BackpackError(code, `${later.name}, which may be ${wanted}, cannot be read: ${message}`, {
     kind,
     context: { ...context, object: later.name },
-    hint: `an older one can: name it by its id, ${shortId(found.id)}`,
+    hint: `an older one can: name it by its id, ${shortId(found.id)}; if no backup made that object, delete it`,
   });
 }
 

@@ -3,9 +3,10 @@
  * only. They are read anew for each connection, so that adding and removing needs no restart.
  */
 import { createSecretKey, type KeyObject, randomBytes } from 'node:crypto';
-import { link, mkdir, open, readdir, readFile, unlink } from 'node:fs/promises';
+import { link, open, readdir, readFile, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { BackpackError } from '../base/errors.ts';
+import { makeFolders } from '../base/folders.ts';
 import { isUserName } from '../net/handshake.ts';
 import { type Role, roles } from './rights.ts';
 
@@ -84,7 +85,7 @@ export class Accounts {
       ...quota,
       key: key.toString('hex'),
     };
-    await mkdir(this.#folder, { recursive: true, mode: 0o700 });
+    makeFolders(this.#folder);
     const temporary = join(this.#folder, `.${randomBytes(8).toString('hex')}.new`);
     const file = await open(temporary, 'wx', 0o600);
     try {

@@ -33,6 +33,14 @@ export interface ServerLimits {
   readonly heldBytesMax: number;
   /** Blocks of 1 MiB through which content passes; without one it passes more slowly. */
   readonly blocksMax: number;
+  /** Unfinished objects, each with a file that is open. */
+  readonly uploadsMax: number;
+  /** Of these for one user. */
+  readonly uploadsPerUserMax: number;
+  /** Answers that wait to be sent on one connection; beyond it nothing more is read from it. */
+  readonly unsentMax: number;
+  /** Listings kept while their clients take their time; the others begin anew behind their last name. */
+  readonly listingsMax: number;
   /** Unfinished objects of clients that have lost their connection. */
   readonly parkedMax: number;
 }
@@ -53,5 +61,9 @@ export const defaultLimits: ServerLimits = {
   windowBytes: 8 * MiB,
   heldBytesMax: 64 * MiB,
   blocksMax: 48,
+  uploadsMax: 512,
+  uploadsPerUserMax: 128,
+  unsentMax: 1024,
+  listingsMax: 16,
   parkedMax: 256,
 };

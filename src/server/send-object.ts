@@ -9,8 +9,8 @@ import { type BlockPool, blockBytes } from './block-pool.ts';
 import { guardRead } from './read-guard.ts';
 import type { Role } from './rights.ts';
 
-/** Bytes read from the storage at once. */
-const readBytes: number = blockBytes;
+/** Bytes read from the storage at once, when no block is free for them. */
+const readBytes: number = 128 * KiB;
 /** Bytes of a frame: small enough for a slow line to finish one in time. */
 const frameMax: number = 256 * KiB;
 const frameMin: number = 4 * KiB;
@@ -46,11 +46,13 @@ export async function sendObject(context: SendContext, name: string, message: Me
   const wish = optionalCountOf(message, 'frameBytes') ?? frameMax;
   const frameBytes = Math.min(frameMax, Math.max(frameMin, wish));
   // Small answers are read before anything is said, so that what is missing is an error and not a broken promise.
-  for (let at = 0; at < total || at === 0; at += readBytes) {
+  let at = 0;
+  do {
     if (connection.closed || !context.active()) return;
     await context.turn(async () => {
-      const range = { offset: offset + at, length: Math.min(readBytes, total - at) };
       const block = pool.take();
+      const most = block === undefined ? readBytes : blockBytes;
+      const range = { offset: offset + at, length: Math.min(most, total - at) };
       let bytes: Uint8Array;
       try {
         bytes = await storage.get(name, { range, into: block });
@@ -64,9 +66,10 @@ export async function sendObject(context: SendContext, name: string, message: Me
       }
       if (block !== undefined) void connection.gone().then(() => pool.giveBack(block));
       context.sent(bytes.byteLength);
+      at += bytes.byteLength;
       await connection.flushed();
     });
-  }
+  } while (at < total);
 }
 
 function missing(name: string): BackpackError {

@@ -10,7 +10,11 @@ export interface Served {
   readonly usage: Usage;
   /** Resolves when what is there already is part of {@link usage}. */
   counted(): Promise<void>;
-  /** A session is gone. */
+  /** For an object on its way in, which stays although its session may go; it calls {@link leave}, too. */
+  stay(): void;
+  /** Works on the objects of one name one after the other: what is given back is given back once. */
+  alone<R>(name: string, work: () => Promise<R>): Promise<R>;
+  /** A session is gone, or an object that {@link stay} was called for. */
   leave(): void;
 }
 
@@ -47,10 +51,18 @@ export class ServedRepositories {
       storage,
       usage,
       counted: () => {
-        counted ??= usage.count(storage);
+        counted ??= usage.count(storage).catch((error: unknown) => {
+          counted = undefined;
+          throw error;
+        });
         return counted;
       },
+      stay: () => {
+        // Whoever calls this is in there.
+        this.#places.get(repository)!.users += 1;
+      },
       leave: () => this.#leave(repository),
+      alone: oneAfterTheOther(),
     };
   }
 
@@ -64,11 +76,27 @@ export class ServedRepositories {
   }
 }
 
+function oneAfterTheOther(): Served['alone'] {
+  const busy = new Map<string, Promise<void>>();
+  return (name, work) => {
+    const result = (busy.get(name) ?? Promise.resolve()).then(work);
+    const settled = result.then(
+      () => {},
+      () => {},
+    );
+    busy.set(name, settled);
+    void settled.then(() => {
+      if (busy.get(name) === settled) busy.delete(name);
+    });
+    return result;
+  };
+}
+
 /** Longest object that replaces another one, bytes: those of the recovery kit are small. */
 const replacingMax: number = 16 * MiB;
 
 /** A writer whose commit replaces what is there: the bytes are gathered, then put. */
-export function replacingWriter(storage: Storage, usage: Usage, name: string): ObjectWriter {
+export function replacingWriter({ storage, usage, alone }: Served, name: string): ObjectWriter {
   let pieces: Uint8Array[] = [];
   let sizeBytes = 0;
   return {
@@ -76,15 +104,17 @@ export function replacingWriter(storage: Storage, usage: Usage, name: string): O
       for (const piece of more) {
         sizeBytes += piece.byteLength;
         if (sizeBytes > replacingMax) throw tooLarge(name);
-        pieces.push(piece);
+        // The sender uses its memory again when this has returned.
+        pieces.push(Buffer.from(piece));
       }
     },
-    commit: async () => {
-      const before = await storage.stat(name);
-      const info = await storage.put(name, Buffer.concat(pieces));
-      usage.giveBack(before?.sizeBytes ?? 0);
-      return info;
-    },
+    commit: () =>
+      alone(name, async () => {
+        const before = await storage.stat(name);
+        const info = await storage.put(name, Buffer.concat(pieces));
+        usage.giveBack(before?.sizeBytes ?? 0);
+        return info;
+      }),
     abort: async () => {
       pieces = [];
     },

@@ -17,6 +17,8 @@ import type { Account } from './accounts.ts';
 import { BlockPool } from './block-pool.ts';
 import { defaultLimits, type ServerLimits } from './limits.ts';
 import { Metrics } from './metrics.ts';
+import { Places } from './places.ts';
+import type { ListingPlaces } from './send-listing.ts';
 import { ServedRepositories } from './served.ts';
 import { Session, type SessionShared } from './session.ts';
 import { Uploads } from './uploads.ts';
@@ -28,10 +30,8 @@ export type ServerLog = (event: string, fields: Readonly<Record<string, unknown>
 export interface ServerOptions {
   /** Opens the storage of a repository; its name has been checked. */
   readonly open: (repository: string) => Promise<Storage>;
-  /** The account of a user; undefined for one that is not known. */
+  /** The account of a user; undefined for one that is not known. The empty name is that of clients without a key. */
   readonly find: (user: string) => Promise<Account | undefined>;
-  /** The account of clients without a key; undefined when they are not let in. */
-  readonly anonymous: Account | undefined;
   /** Whether objects that should be containers are checked on receipt; off only in tests of the storage contract. */
   readonly checkContainers?: boolean;
   /** Largest size of a repository, bytes; an account may have its own. */
@@ -57,6 +57,7 @@ export class Server {
   readonly #others: TransportListener[] = [];
   readonly #uploads: Uploads;
   readonly #pool: BlockPool;
+  readonly #listings: ListingPlaces;
   readonly #repositories: ServedRepositories;
   readonly #timer: NodeJS.Timeout;
   #accountsAt: number = performance.now();
@@ -68,6 +69,10 @@ export class Server {
     this.#log = options.log ?? (() => {});
     this.#uploads = new Uploads(this.#limits);
     this.#pool = new BlockPool(this.#limits.blocksMax);
+    const { listingsMax } = this.#limits;
+    // As many as the system reads at once.
+    const reading = new Places(Math.min(4, listingsMax));
+    this.#listings = { reading, kept: new Places(listingsMax) };
     this.#repositories = new ServedRepositories(options.open);
     this.#timer = setInterval(() => this.#sweep(performance.now()), sweepMs);
   }
@@ -111,7 +116,7 @@ export class Server {
         throw new Error('no room');
       }
       const greeted = await greetClient(wire, this.#gate(), binding, this.#random);
-      const account = greeted.user === '' ? this.#o.anonymous : await this.#o.find(greeted.user);
+      const account = await this.#o.find(greeted.user);
       if (account === undefined || wire.destroyed) throw new Error('the user is gone');
       if (this.#ofUser(greeted.user) >= this.#limits.sessionsPerUserMax) throw new Error('too many sessions');
       this.#begin(wire, new Session(this.#shared(), account, peer), greeted.keys);
@@ -150,7 +155,7 @@ export class Server {
 
   #gate(): Gate {
     const keyOf = async (user: string): Promise<KeyObject | undefined> => (await this.#o.find(user))?.key;
-    return { terms: this.#terms(), keyOf, anonymous: this.#o.anonymous !== undefined, decoy: this.#decoy };
+    return { terms: this.#terms(), keyOf, decoy: this.#decoy };
   }
 
   #shared(): SessionShared {
@@ -159,6 +164,7 @@ export class Server {
       metrics: this.metrics,
       uploads: this.#uploads,
       pool: this.#pool,
+      listings: this.#listings,
       checkContainers: this.#o.checkContainers ?? true,
       quotaBytes: this.#o.quotaBytes,
       open: (repository) => this.#repositories.join(repository),
@@ -186,6 +192,7 @@ export class Server {
       sendKey: keys.serverFrames,
       receiveKey: keys.clientFrames,
       stallMs: this.#limits.stallMs,
+      unsentMax: this.#limits.unsentMax,
       graceMs: this.#limits.graceMs,
       onFrame: (frame) => session.handle(frame),
       onClose: (error) => {
@@ -262,7 +269,6 @@ export class Server {
   async #dropRemoved(): Promise<void> {
     const users = new Set([...this.#sessions].map(({ account }) => account.user));
     for (const user of users) {
-      if (user === '') continue;
       const account = await this.#o.find(user).catch(() => undefined);
       for (const session of [...this.#sessions]) {
         if (session.account.user !== user || (account && sameAccount(account, session.account))) continue;
@@ -273,5 +279,6 @@ export class Server {
 }
 
 function sameAccount(a: Account, b: Account): boolean {
-  return a.role === b.role && a.key.equals(b.key) && `${a.repositories}` === `${b.repositories}`;
+  const same = a.role === b.role && a.quotaBytes === b.quotaBytes && a.key.equals(b.key);
+  return same && `${a.repositories}` === `${b.repositories}`;
 }

@@ -26,7 +26,7 @@ import type { Metrics } from './metrics.ts';
 import { Receipt } from './receipt.ts';
 import { type Action, denied, may } from './rights.ts';
 import { sameObject } from './same-object.ts';
-import { type Listing, sendListing } from './send-listing.ts';
+import { type Listing, type ListingPlaces, sendListing } from './send-listing.ts';
 import { sendObject } from './send-object.ts';
 import { replacingWriter, type Served } from './served.ts';
 import { Upload, type Uploads } from './uploads.ts';
@@ -37,6 +37,7 @@ export interface SessionShared {
   readonly metrics: Metrics;
   readonly uploads: Uploads;
   readonly pool: BlockPool;
+  readonly listings: ListingPlaces;
   readonly checkContainers: boolean;
   readonly quotaBytes: number | undefined;
   /** The repository of a name; the same for all its sessions. */
@@ -59,6 +60,9 @@ export class Session {
   readonly peer: string;
   readonly #shared: SessionShared;
   readonly #streams = new Map<number, Running>();
+  /** Requests in work: also those that were given up and have not ended. */
+  #busy = 0;
+  #ended: (() => void) | undefined;
   readonly #since: number = performance.now();
   connection!: Connection;
   #lastStream = 0;
@@ -159,8 +163,10 @@ export class Session {
 
   #begin(frame: Frame, served: Served): void | Promise<void> {
     const { stream, type } = frame;
-    if (this.#streams.size >= this.#shared.limits.streamsMax)
-      throw protocolError('too many requests at once');
+    const { streamsMax } = this.#shared.limits;
+    if (this.#streams.size >= streamsMax) throw protocolError('too many requests at once');
+    // Giving requests up is no way to have more of them.
+    if (this.#busy >= streamsMax) return this.#oneEnded().then(() => this.#begin(frame, served));
     const message = parseMessage(frame);
     this.#lastStream = stream;
     const now = performance.now();
@@ -174,10 +180,22 @@ export class Session {
 
   /** Runs a request beside the others; its answer is `done` or `error`. */
   #answer(stream: number, work: () => Promise<Message>): void {
-    work().then(
-      (result) => this.#finish(stream, frameType.done, result),
-      (error: unknown) => this.#fail(stream, error),
-    );
+    this.#busy += 1;
+    work()
+      .then(
+        (result) => this.#finish(stream, frameType.done, result),
+        (error: unknown) => this.#fail(stream, error),
+      )
+      .finally(() => {
+        this.#busy -= 1;
+        this.#ended?.();
+      });
+  }
+
+  #oneEnded(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#ended = resolve;
+    });
   }
 
   #finish(stream: number, type: number, message: Message): void {
@@ -208,8 +226,11 @@ export class Session {
     served: Served,
   ): Promise<Message> {
     const { storage } = served;
+    const { connection } = this;
+    const active = (): boolean => this.#streams.get(stream) === running;
     if (type === frameType.list) {
-      await sendListing(this.connection, storage, stream, message, running);
+      const places = this.#shared.listings;
+      await sendListing({ connection, storage, stream, places, active }, message, running);
       return {};
     }
     const name = textOf(message, 'name', nameMax);
@@ -218,8 +239,6 @@ export class Session {
     if (type === frameType.get) {
       const sent = (bytes: number): void => this.#shared.metrics.add('sent_bytes_total', bytes);
       const { role } = this.account;
-      const active = (): boolean => this.#streams.get(stream) === running;
-      const { connection } = this;
       const { pool } = this.#shared;
       const context = { connection, storage, stream, role, pool, active, sent, turn: this.#turn };
       await sendObject(context, name, message);
@@ -227,10 +246,13 @@ export class Session {
     }
     if (type !== frameType.delete) throw protocolError(`a frame of type ${type} begins no request`);
     this.#allow('delete', name);
-    const found = await storage.stat(name);
-    await storage.delete(name);
+    const found = await served.alone(name, async () => {
+      const before = await storage.stat(name);
+      await storage.delete(name);
+      served.usage.giveBack(before?.sizeBytes ?? 0);
+      return before;
+    });
     if (found !== undefined) {
-      served.usage.giveBack(found.sizeBytes);
       this.#shared.metrics.add('objects_deleted_total');
       this.#shared.log('deleted', { user: this.account.user, repository: this.#repository, name });
     }
@@ -238,6 +260,7 @@ export class Session {
   }
 
   async #put(stream: number, running: Running, message: Message, served: Served): Promise<void> {
+    served.stay();
     try {
       const name = textOf(message, 'name', nameMax);
       checkObjectName(name);
@@ -258,10 +281,12 @@ export class Session {
         throw protocolError('a token is used twice');
       }
       running.upload = { key, upload };
-      this.#shared.uploads.add(key, upload, this.#drop);
+      this.#shared.uploads.add(key, this.account.user, upload, this.#drop);
       this.connection.send(frameType.accept, stream, [formatOffset(0)]);
     } catch (error) {
       this.#refused(stream, error);
+    } finally {
+      served.leave();
     }
   }
 
@@ -278,7 +303,9 @@ export class Session {
     const upload = await this.#shared.uploads.take(key, this.#drop, reason);
     if (upload !== undefined) {
       running.upload = { key, upload };
-      if (upload.outcome === undefined) {
+      // Gone while it was waited for.
+      if (this.connection.closed) this.#shared.uploads.park(key, upload, performance.now());
+      else if (upload.outcome === undefined) {
         this.connection.send(frameType.accept, stream, [formatOffset(upload.receivedBytes)]);
       } else this.#commit(stream, key, upload, upload.outcome);
       return true;
@@ -302,14 +329,17 @@ export class Session {
     const { metrics, checkContainers } = this.#shared;
     const receipt = new Receipt(name, checkContainers);
     const quotaBytes = this.account.quotaBytes ?? this.#shared.quotaBytes;
+    this.#shared.uploads.checkRoom(this.account.user);
     if (quotaBytes !== undefined) await served.counted();
-    const writer = replace ? replacingWriter(storage, usage, name) : await storage.create(name);
+    const writer = replace ? replacingWriter(served, name) : await storage.create(name);
     const stored = (info: ObjectInfo): void => {
       metrics.add('objects_stored_total');
       const { user } = this.account;
       this.#shared.log('stored', { user, repository: this.#repository, name, sizeBytes: info.sizeBytes });
     };
-    return new Upload({ name, writer, pool: this.#shared.pool, receipt, usage, quotaBytes, stored });
+    served.stay();
+    const ended = (): void => served.leave();
+    return new Upload({ name, writer, pool: this.#shared.pool, receipt, usage, quotaBytes, stored, ended });
   }
 
   #data(frame: Frame): void | Promise<void> {
@@ -363,7 +393,8 @@ export class Session {
     running.next?.();
     if (running.upload === undefined) return;
     this.#shared.uploads.remove(running.upload.key, running.upload.upload);
-    if (running.upload.upload.outcome === undefined) await running.upload.upload.abort();
+    // Also when it is being committed: giving up is no way to have more of them at once.
+    await running.upload.upload.abort();
   }
 
   #refused(stream: number, error: unknown): void {

@@ -3,9 +3,10 @@
  * the server has got to; it is known by user, repository, name and a random token. Nothing of it is visible before its
  * commit, and nothing remains of one that nobody comes back for.
  */
-import type { BackpackError } from '../base/errors.ts';
+import { BackpackError } from '../base/errors.ts';
 import type { ObjectInfo, ObjectWriter } from '../storage/index.ts';
 import type { BlockPool } from './block-pool.ts';
+import type { ServerLimits } from './limits.ts';
 import type { Usage } from './quota.ts';
 import type { Receipt } from './receipt.ts';
 import { StagedWriter } from './staged-writer.ts';
@@ -18,6 +19,8 @@ export interface UploadOptions {
   readonly receipt: Receipt;
   readonly usage: Usage;
   readonly quotaBytes: number | undefined;
+  /** Called once, when it is stored or given up. */
+  readonly ended: () => void;
   /** Called when an object is stored, before it is acknowledged. */
   readonly stored: (info: ObjectInfo) => void;
 }
@@ -90,6 +93,8 @@ export class Upload {
       await this.#staged.release();
       const info = await this.#o.writer.commit();
       this.#ended = true;
+      this.#o.usage.keep(this.#taken);
+      this.#o.ended();
       this.#o.stored(info);
       return info;
     } catch (error) {
@@ -104,36 +109,52 @@ export class Upload {
     await this.#last;
     await this.#staged.release();
     await this.#o.writer.abort();
-    this.#o.usage.giveBack(this.#taken);
+    this.#o.usage.drop(this.#taken);
+    this.#o.ended();
   }
 }
 
 /** An upload and the connection that feeds it. */
 interface Place {
   readonly upload: Upload;
+  readonly user: string;
   /** Ends the connection that feeds it. */
   drop: ((error: BackpackError) => void) | undefined;
   parkedAt: number;
 }
 
+/** What bounds the files that are open for clients. */
+type UploadLimits = Pick<ServerLimits, 'parkMs' | 'parkedMax' | 'uploadsMax' | 'uploadsPerUserMax'>;
+
 /** All objects on their way in. */
 export class Uploads {
   readonly #places = new Map<string, Place>();
-  readonly #parkMs: number;
-  readonly #parkedMax: number;
+  readonly #limits: UploadLimits;
 
-  constructor(limits: { readonly parkMs: number; readonly parkedMax: number }) {
-    this.#parkMs = limits.parkMs;
-    this.#parkedMax = limits.parkedMax;
+  constructor(limits: UploadLimits) {
+    this.#limits = limits;
   }
 
   get size(): number {
     return this.#places.size;
   }
 
+  /** @throws BackpackError BP_SERVER_BUSY when another one of this user would be too many: each has a file open */
+  checkRoom(user: string): void {
+    const { uploadsMax, uploadsPerUserMax } = this.#limits;
+    let own = 0;
+    for (const place of this.#places.values()) if (place.user === user) own += 1;
+    if (own < (user === '' ? uploadsMax : uploadsPerUserMax) && this.#places.size < uploadsMax) return;
+    throw new BackpackError('BP_SERVER_BUSY', 'the server has too many unfinished objects', {
+      kind: 'network',
+      retry: 'later',
+      hint: 'run the command again in two minutes',
+    });
+  }
+
   /** Adds one. @param drop ends its connection, when another one takes over */
-  add(key: string, upload: Upload, drop: (error: BackpackError) => void): void {
-    this.#places.set(key, { upload, drop, parkedAt: 0 });
+  add(key: string, user: string, upload: Upload, drop: (error: BackpackError) => void): void {
+    this.#places.set(key, { upload, user, drop, parkedAt: 0 });
   }
 
   has(key: string): boolean {
@@ -172,8 +193,8 @@ export class Uploads {
   sweep(now: number): void {
     const parked = [...this.#places].filter(([, place]) => place.parkedAt > 0);
     for (const [i, [key, place]] of parked.entries()) {
-      const tooMany = parked.length - i > this.#parkedMax;
-      if (!tooMany && now - place.parkedAt < this.#parkMs) continue;
+      const tooMany = parked.length - i > this.#limits.parkedMax;
+      if (!tooMany && now - place.parkedAt < this.#limits.parkMs) continue;
       this.#places.delete(key);
       void place.upload.abort();
     }

@@ -3,8 +3,9 @@
  * content is kept; what there is, is always asked of the storage. A copy that is not what was written is thrown away.
  */
 import { createHash, randomBytes } from 'node:crypto';
-import { lstat, mkdir, open, readdir, rename, stat, unlink, writeFile } from 'node:fs/promises';
+import { lstat, open, readdir, rename, stat, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { makeFolders } from '../base/folders.ts';
 import { ForwardStorage } from './forward.ts';
 import { checkObjectName, type ObjectName } from './object-name.ts';
 import type { CallOptions, GetOptions, Storage } from './storage.ts';
@@ -65,7 +66,7 @@ export class CacheStorage extends ForwardStorage {
   /** A cache that cannot be used is none. A folder that is a link to elsewhere is not used. */
   async #prepare(): Promise<boolean> {
     try {
-      await mkdir(this.#folder, { recursive: true, mode: 0o700 });
+      makeFolders(this.#folder);
       const found = await lstat(this.#folder);
       const mine = process.getuid === undefined || found.uid === process.getuid();
       return found.isDirectory() && mine;

@@ -40,9 +40,16 @@ export class FsStorage implements Storage {
   /** Folders whose fsync has failed, and how: a second one could succeed without the data. */
   readonly #failed = new Map<string, unknown>();
 
-  /** @param location path of the folder; it is made by the first write when missing. */
-  constructor(location: string) {
+  readonly #links: boolean;
+
+  /**
+   * @param location path of the folder; it is made by the first write when missing.
+   * @param options `links: false`: a link in the place of an object is one without content, wherever it leads. For
+   *   servers: nobody may be given a file from elsewhere. Folders may be links, to another disk for example.
+   */
+  constructor(location: string, options: { readonly links?: boolean } = {}) {
     this.location = location;
+    this.#links = options.links ?? true;
   }
 
   async put(name: ObjectName, bytes: Uint8Array, options: PutOptions = {}): Promise<ObjectInfo> {
@@ -67,7 +74,8 @@ export class FsStorage implements Storage {
     let file: FileHandle | undefined;
     try {
       // Does not block: a FIFO in the place of an object has no bytes, and nobody waits for a writer.
-      file = await open(join(this.location, name), constants.O_RDONLY | constants.O_NONBLOCK);
+      const follow = this.#links ? 0 : constants.O_NOFOLLOW;
+      file = await open(join(this.location, name), constants.O_RDONLY | constants.O_NONBLOCK | follow);
       const offset = options.range?.offset ?? 0;
       const length = options.range?.length ?? sizeOf(await file.stat());
       const into = options.into?.subarray(0, length) ?? Buffer.allocUnsafeSlow(length);
@@ -82,7 +90,9 @@ export class FsStorage implements Storage {
     } catch (error) {
       const wrapped = this.#wrap(error, name) as BackpackError;
       // What the listing shows is there: a link that leads nowhere has no bytes, like a folder.
-      if (wrapped.code !== 'BP_OBJECT_MISSING' || (await this.stat(name)) === undefined) throw wrapped;
+      const isLink = (error as NodeJS.ErrnoException).code === 'ELOOP' && !this.#links;
+      const linkToNowhere = wrapped.code === 'BP_OBJECT_MISSING' && (await this.stat(name)) !== undefined;
+      if (!isLink && !linkToNowhere) throw wrapped;
       const length = options.range?.length ?? 0;
       if (length > 0) throw shortRead(this.location, name, length, 0);
       return Buffer.alloc(0);
@@ -96,7 +106,8 @@ export class FsStorage implements Storage {
     throwIfCanceled(options.signal);
     try {
       const path = join(this.location, name);
-      const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
+      const look = this.#links ? stat : lstat;
+      const found = await look(path).catch((error: NodeJS.ErrnoException) => {
         // A link that leads nowhere stands in the place of an object: the object is damaged, not absent.
         if (error.code === 'ENOENT') return lstat(path);
         throw error;

@@ -5,17 +5,16 @@ import {
   closeSync,
   existsSync,
   lstatSync,
-  mkdirSync,
   openSync,
   readdirSync,
   realpathSync,
-  rmdirSync,
   statfsSync,
   unlinkSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { utf8ToByteString } from '../base/bytes.ts';
 import { BackpackError } from '../base/errors.ts';
+import { makeFolders, unmakeFolders } from '../base/folders.ts';
 import type { Jail } from './jail.ts';
 
 /** A target that can be used. */
@@ -30,36 +29,12 @@ export interface Target {
 export function makeTarget(target: string): Target {
   const made: string[] = [];
   try {
-    makeFolders(target, made);
+    makeFolders(target, 0o777, made);
     readdirSync(target);
     return { path: realpathSync(target), made };
   } catch (error) {
-    unmakeTarget(made);
+    unmakeFolders(made);
     throw error;
-  }
-}
-
-/** Removes the folders that were made for a restore that came to nothing, as far as nothing is in them. */
-export function unmakeTarget(made: readonly string[]): void {
-  try {
-    for (const folder of made.toReversed()) rmdirSync(folder);
-  } catch {
-    // Something is in it after all, and stays.
-  }
-}
-
-/** Makes a folder and those above it. Node's recursive mkdir can loop without end where a mkdir says ENOENT (/proc). */
-function makeFolders(path: string, made: string[]): void {
-  try {
-    mkdirSync(path);
-    made.push(path);
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'EEXIST') return;
-    if (code !== 'ENOENT' || existsSync(dirname(path))) throw error;
-    makeFolders(dirname(path), made);
-    mkdirSync(path);
-    made.push(path);
   }
 }
 

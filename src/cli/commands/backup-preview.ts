@@ -14,7 +14,7 @@ export async function previewBackup(
   repository: Repository | undefined,
   options: Parameters<typeof preview>[1],
 ): Promise<number> {
-  const progress = new Progress(voice, { done: 'read', sent: 'sent', items: 'files' });
+  const progress = new Progress(voice, { read: 'read', sent: 'sent', items: 'files' });
   const shown: Shown = { errors: 0 };
   const tell = (event: PreviewEvent): void => {
     if (event.type !== 'would-store') {

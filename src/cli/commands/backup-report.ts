@@ -16,9 +16,10 @@ export interface Shown {
 /** Words one event. */
 export function show(voice: Voice, progress: Progress, counts: Shown, event: BackupEvent): void {
   if (event.type === 'progress') {
-    const { bytesStored, files, bytesDone, totals } = event;
+    const { bytesStored, files, bytesDone, bytesRead, totals } = event;
     progress.show({
       bytesDone,
+      bytesRead,
       bytesSent: bytesStored,
       filesDone: files,
       bytesTotal: totals?.bytes ?? null,
@@ -59,6 +60,14 @@ export function show(voice: Voice, progress: Progress, counts: Shown, event: Bac
     voice.event({ type: 'checkpoint', snapshotId, shortId: shortId(snapshotId), seq });
     progress.done();
     voice.say(`kept what is done so far as partial snapshot ${shortId(snapshotId)}\n`);
+  } else if (event.type === 'unreadable') {
+    const { object, error, others } = event;
+    const more = others === 0 ? '' : `, and ${counted(others, 'other object')}`;
+    const message = `${object}${more} cannot be read: ${error.message}`;
+    const hint = 'run backpack check: it says what this affects';
+    voice.event({ type: 'warning', code: error.code, message, object, hint });
+    progress.done();
+    voice.warn(`warning: ${safe(message)} (${error.code})\n  next: ${hint}\n`);
   } else if (event.type === 'key-file') {
     const message = 'is a key file of a repository: whoever can read this backup can read that repository';
     voice.event({ type: 'warning', code: 'BP_KEY_IN_SOURCE', message, path: byteStringToText(event.path) });

@@ -86,7 +86,7 @@ export async function backup(
   const { opened, first } = await openOrMake(settings, voice);
   const { repository } = opened;
   await checkHead(repository, heads);
-  const progress = new Progress(voice, { done: 'read', sent: 'sent', items: 'files' });
+  const progress = new Progress(voice, { read: 'read', sent: 'sent', items: 'files' });
   const shown: Shown = { errors: 0 };
   let summary: BackupSummary;
   try {

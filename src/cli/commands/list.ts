@@ -67,5 +67,9 @@ export async function list(context: Context, options: CommonOptions): Promise<nu
     voice.say('The repository has no snapshot yet. backpack backup PATH makes one.\n');
   else voice.result(table(rows));
   voice.event({ type: 'summary', command: 'list', snapshots: found.snapshots.length });
-  return found.unreadable.length > 0 ? exitCodes.damaged : exitCodes.ok;
+  if (found.unreadable.length === 0) return exitCodes.ok;
+  const onlyUnread = found.unreadable.every(
+    ({ error, copy }) => error.kind === 'storage' && copy === undefined,
+  );
+  return onlyUnread ? exitCodes.storage : exitCodes.damaged;
 }

@@ -4,10 +4,11 @@
  */
 import { execFileSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { join, resolve } from 'node:path';
 import { BackpackError } from '../../base/errors.ts';
+import { makeFolders } from '../../base/folders.ts';
 import { writeNewKey } from '../../config/key-store.ts';
 import type { CommonOptions, Context } from '../context.ts';
 import { Voice } from '../render/output.ts';
@@ -39,7 +40,7 @@ export function initTls(context: Context, options: ServeTlsOptions): number {
   }
   const [server, client] = [join(dir, 'server.pem'), join(dir, 'client.pem')];
   for (const path of [server, client]) if (existsSync(path)) throw taken(path);
-  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  makeFolders(dir);
   const work = mkdtempSync(join(dir, '.work-'));
   try {
     makeAuthority(work, days);

@@ -1,10 +1,11 @@
 /** `backpack serve`: serves the repositories below a folder until it is told to stop. */
 
 import { createSecretKey } from 'node:crypto';
-import { mkdirSync, readFileSync, realpathSync, statSync } from 'node:fs';
+import { readFileSync, realpathSync, statSync } from 'node:fs';
 import { createServer, type Server as HttpServer } from 'node:http';
 import { join, resolve } from 'node:path';
 import { BackpackError } from '../../base/errors.ts';
+import { makeFolders } from '../../base/folders.ts';
 import { readPem } from '../../net/pem.ts';
 import type { TlsOptions } from '../../net/transport.ts';
 import { loadTransport, transportError } from '../../net/transport-module.ts';
@@ -49,8 +50,11 @@ export async function serve(context: Context, options: ServeOptions): Promise<nu
   const quotaBytes = options.quota === undefined ? undefined : parseSize(options.quota, '--quota');
   const server = new Server({
     open: (repository) => openRepository(root, repository),
-    find: (user) => accounts.find(user),
-    anonymous,
+    find: async (user) => {
+      if (user !== '') return accounts.find(user);
+      // The first user that is added closes the door, without a restart.
+      return options.insecureNoAuth === true || (await accounts.names()).length === 0 ? anonymous : undefined;
+    },
     log: logger(context, voice, options.log ?? 'text'),
     ...(quotaBytes === undefined ? {} : { quotaBytes }),
   });
@@ -79,7 +83,7 @@ function rootOf(context: Context, options: ServeOptions): string {
   }
   const root = resolve(context.cwd, options.root);
   try {
-    mkdirSync(root, { recursive: true, mode: 0o700 });
+    makeFolders(root);
     if (!statSync(root).isDirectory()) throw new Error('it is not a folder');
     return realpathSync(root);
   } catch (error) {
@@ -93,7 +97,7 @@ function rootOf(context: Context, options: ServeOptions): string {
 
 /** The repository's folder, which is made by the first write. */
 async function openRepository(root: string, repository: string): Promise<FsStorage> {
-  const storage = new FsStorage(join(root, repository));
+  const storage = new FsStorage(join(root, repository), { links: false });
   await storage.sweep(Date.now());
   return storage;
 }

@@ -7,7 +7,9 @@ import { bytes, count, duration } from './text.ts';
 
 /** State of a run. */
 export interface ProgressState {
+  /** What is done of the total: read, or found to be done already. */
   readonly bytesDone: number;
+  readonly bytesRead: number;
   /** Bytes sent to, or read from, the storage. */
   readonly bytesSent: number;
   readonly filesDone: number;
@@ -22,9 +24,9 @@ const plainMs = 30_000;
 const jsonMs = 1000;
 const weightMs = 15_000;
 
-/** What the two rates and the things counted are called. */
+/** What the rates of bytes read and sent and the things counted are called. */
 export interface ProgressWords {
-  readonly done: string;
+  readonly read: string;
   readonly sent: string;
   readonly items: string;
 }
@@ -38,7 +40,7 @@ export class Progress {
   #drawn = false;
   #last = 0;
   #seq = 0;
-  #rates = { at: performance.now(), done: 0, sent: 0, doneRate: 0, sentRate: 0 };
+  #rates = { at: performance.now(), done: 0, read: 0, sent: 0, doneRate: 0, readRate: 0, sentRate: 0 };
 
   /** @param words what the two rates are called */
   constructor(voice: Voice, words: ProgressWords) {
@@ -54,14 +56,15 @@ export class Progress {
     if (this.#voice.json) {
       if (now - Math.max(this.#last, this.#started) < jsonMs) return;
       this.#seq += 1;
-      const { bytesDone, bytesSent, bytesTotal, filesDone, filesTotal } = state;
+      const { bytesDone, bytesRead, bytesSent, bytesTotal, filesDone, filesTotal } = state;
       const elapsedMs = Math.round(now - this.#started);
       const remainingMs = this.#remainingMs(state);
       this.#voice.event({
         type: 'status',
         seq: this.#seq,
         elapsedMs,
-        bytesRead: bytesDone,
+        bytesDone,
+        bytesRead,
         bytesSent,
         bytesTotal,
         filesDone,
@@ -97,8 +100,10 @@ export class Progress {
     this.#rates = {
       at: now,
       done: state.bytesDone,
+      read: state.bytesRead,
       sent: state.bytesSent,
       doneRate: rate(state.bytesDone, r.done, r.doneRate),
+      readRate: rate(state.bytesRead, r.read, r.readRate),
       sentRate: rate(state.bytesSent, r.sent, r.sentRate),
     };
   }
@@ -111,7 +116,7 @@ export class Progress {
 
   #line(state: ProgressState): string {
     const { bytesDone, bytesTotal, filesDone, filesTotal } = state;
-    const { doneRate, sentRate } = this.#rates;
+    const { readRate, sentRate } = this.#rates;
     const { items } = this.#words;
     const share =
       bytesTotal === null || bytesTotal === 0
@@ -124,6 +129,6 @@ export class Progress {
         : `${count(filesDone)} of ${count(filesTotal)} ${items}`;
     const left = this.#remainingMs(state);
     const remaining = left === null ? '' : `   about ${duration(Math.ceil(left / 1000) * 1000)} left`;
-    return `  ${share}${size}   ${this.#words.done} ${bytes(doneRate)}/s  ${this.#words.sent} ${bytes(sentRate)}/s   ${files}${remaining}`;
+    return `  ${share}${size}   ${this.#words.read} ${bytes(readRate)}/s  ${this.#words.sent} ${bytes(sentRate)}/s   ${files}${remaining}`;
   }
 }

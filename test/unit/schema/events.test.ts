@@ -11,6 +11,7 @@ const status = {
   type: 'status',
   seq: 1,
   elapsedMs: 1000,
+  bytesDone: 9,
   bytesRead: 5,
   bytesSent: 0,
   bytesTotal: null,

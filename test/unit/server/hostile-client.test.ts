@@ -3,9 +3,11 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { systemRandom } from '../../../src/base/ports.ts';
+import { xxh64 } from '../../../src/codec/xxhash.ts';
 import { frameType } from '../../../src/net/frame.ts';
 import { formatClientHello, greetServer } from '../../../src/net/handshake.ts';
 import { loopback } from '../../../src/net/loopback.ts';
+import type { Role } from '../../../src/server/rights.ts';
 import { FsStorage, listAll, MemoryStorage, type ObjectWriter } from '../../../src/storage/index.ts';
 import { fromSystemError } from '../../../src/storage/storage-errors.ts';
 import { codeOfAsync, temporaryFolder } from '../support.ts';
@@ -15,6 +17,7 @@ const pack = (n: number): string => `packs/${idOf(n).slice(0, 5)}/${idOf(n)}.bpk
 const token = '0'.repeat(32);
 const wait = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 const { access, account } = userOf('alice');
+const loopbackAddress = { host: '127.0.0.1', port: 0, tls: undefined };
 
 describe('handshake', () => {
   it('one that says nothing, or half a hello, is dropped after the time limit', async () => {
@@ -27,6 +30,21 @@ describe('handshake', () => {
     await wait(250);
     expect([silent.closed, half.closed, unproven.closed]).toEqual([true, true, true]);
     expect(await codeOfAsync(() => makeClient(server).stat(pack(1)))).toBe('ok');
+  });
+
+  it('one that proves itself and then says nothing, or nothing more, is dropped', async () => {
+    const first = makeServer({ users: [account], limits: { openMs: 100 } });
+    const mute = await RawClient.dial(await first.listen(loopbackAddress));
+    await greetServer(mute.wire, access, Buffer.alloc(0), systemRandom);
+    mute.wire.resume();
+    const second = makeServer({ users: [account], limits: { idleMs: 150 } });
+    const port = await second.listen(loopbackAddress);
+    const idle = await RawClient.open(port, access);
+    const busy = await RawClient.open(port, access);
+    const timer = setInterval(() => busy.send(frameType.ping, 0, Buffer.alloc(0)), 40);
+    await wait(500);
+    clearInterval(timer);
+    expect([mute.closed, idle.closed, busy.closed]).toEqual([true, true, false]);
   });
 
   it('the oldest of too many half-open connections makes room for an honest client', async () => {
@@ -99,7 +117,7 @@ describe('frames', () => {
       ]);
     const length = session(first).length;
     first.wire.destroy();
-    for (let at = 0; at < length; at += 2) {
+    for (let at = 0; at < length; at += 1) {
       const client = await RawClient.open(server, access);
       const bytes = session(client);
       bytes[at]! ^= 1 << (at % 8);
@@ -130,6 +148,26 @@ describe('frames', () => {
       await client.until(() => client.closed);
     }
     expect(process.memoryUsage().rss - before).toBeLessThan(50e6);
+  });
+
+  it('what was sent before an error was heard of is passed over, and the connection goes on', async () => {
+    const storage = new MemoryStorage();
+    storage.objects.set(pack(1), Buffer.from('first'));
+    const users = [{ ...account, quotaBytes: 100 }];
+    const client = await RawClient.open(await makeServer({ storage, users }).listen(loopbackAddress), access);
+    client.send(frameType.put, 1, { name: pack(2), token });
+    for (let i = 0; i < 50; i += 1) client.send(frameType.data, 1, Buffer.alloc(50));
+    client.send(frameType.end, 1, { sizeBytes: 2500 });
+    client.send(frameType.abort, 1, Buffer.alloc(0));
+    client.send(frameType.stat, 2, { name: pack(1) });
+    expect((await client.answer(1)).message['code']).toBe('BP_NO_SPACE');
+    expect((await client.answer(2)).message['info']).toMatchObject({ sizeBytes: 5 });
+    // A number is used once, and every request has a greater one.
+    client.send(frameType.stat, 1, { name: pack(1) });
+    client.send(frameType.stat, 3, { name: pack(1) });
+    expect((await client.answer(3)).type).toBe(frameType.done);
+    expect(client.answers.filter(({ stream, type }) => stream === 1 && type === frameType.done)).toEqual([]);
+    expect([...storage.objects.keys()]).toEqual([pack(1)]);
   });
 
   it('a frame that trickles in is cut off', async () => {
@@ -190,6 +228,41 @@ describe('frames', () => {
 });
 
 describe('names and rights', () => {
+  it('each role may do what the table of the guide says, and nothing else', async () => {
+    const [create, replace, get, list, remove] = ['create', 'replace', 'get', 'list', 'delete'];
+    const rights: Readonly<Record<Role, readonly string[]>> = {
+      append: [create!, get!, list!],
+      'write-only': [create!, list!],
+      read: [get!, list!],
+      admin: [create!, replace!, get!, list!, remove!],
+    };
+    for (const [role, allowed] of Object.entries(rights) as [Role, readonly string[]][]) {
+      const storage = new MemoryStorage();
+      const data = containerOf(idOf(1), 'data', Buffer.from('records'));
+      for (const name of [pack(1), 'README.txt']) storage.objects.set(name, data);
+      const port = await makeServer({ storage, users: [{ ...account, role }] }).listen(loopbackAddress);
+      const client = await RawClient.open(port, access);
+      const put = (stream: number, name: string, replace: boolean): void => {
+        const bytes = Buffer.from('new');
+        client.send(frameType.put, stream, { name, token: `${stream}`.padStart(32, '0'), replace });
+        client.send(frameType.data, stream, bytes);
+        client.send(frameType.end, stream, { sizeBytes: 3, xxh64: xxh64(bytes) });
+      };
+      put(1, pack(2), false);
+      put(2, 'README.txt', true);
+      client.send(frameType.get, 3, { name: pack(1) });
+      client.send(frameType.list, 4, { prefix: '' });
+      client.send(frameType.delete, 5, { name: pack(1) });
+      const done: string[] = [];
+      for (const [i, action] of [create!, replace!, get!, list!, remove!].entries()) {
+        const { type, message } = await client.answer(i + 1);
+        if (type === frameType.done) done.push(action);
+        else expect([action, message['code']]).toEqual([action, 'BP_STORAGE_DENIED']);
+      }
+      expect([role, done]).toEqual([role, allowed]);
+    }
+  });
+
   it('a name that is not one of the specification never becomes a path', async () => {
     const folder = temporaryFolder();
     const server = makeServer({
@@ -385,7 +458,7 @@ describe('uploads', () => {
         client.seal(frameType.data, 1, Buffer.from(' and more')),
       ]);
     const length = session(await RawClient.open(server, access)).length;
-    for (let at = 0; at <= length; at += 3) {
+    for (let at = 0; at <= length; at += 1) {
       const client = await RawClient.open(server, access);
       client.wire.end(session(client).subarray(0, at));
     }

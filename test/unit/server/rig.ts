@@ -1,5 +1,7 @@
 /** A server and clients in one process: over the in-process transport, with faults where a test wants them. */
 import { createSecretKey } from 'node:crypto';
+import { once } from 'node:events';
+import { connect } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { onTestFinished } from 'vitest';
 import { systemRandom } from '../../../src/base/ports.ts';
@@ -50,8 +52,7 @@ export function makeServer(
   const { storage = new MemoryStorage(), users, ...rest } = options;
   const server = new Server({
     open: async () => storage,
-    find: async (user) => users?.find((account) => account.user === user),
-    anonymous: users === undefined ? everybody : undefined,
+    find: async (user) => (users ?? [everybody]).find((account) => account.user === user),
     checkContainers: false,
     ...rest,
   });
@@ -111,9 +112,18 @@ export class RawClient {
     return new RawClient(mine);
   }
 
-  /** Connects, shakes hands and opens the repository. */
-  static async open(server: Server, access?: AccessKey, repository = 'repo'): Promise<RawClient> {
-    const client = RawClient.connect(server);
+  /** Connects over TCP, without a handshake. */
+  static async dial(port: number): Promise<RawClient> {
+    const socket = connect({ port, host: '127.0.0.1', noDelay: true });
+    const client = new RawClient(socket);
+    onTestFinished(() => void socket.destroy());
+    await once(socket, 'connect');
+    return client;
+  }
+
+  /** Connects, shakes hands and opens the repository. @param to a server of this process, or its port */
+  static async open(to: Server | number, access?: AccessKey, repository = 'repo'): Promise<RawClient> {
+    const client = typeof to === 'number' ? await RawClient.dial(to) : RawClient.connect(to);
     const { keys } = await greetServer(client.wire, access, Buffer.alloc(0), systemRandom);
     client.#keys = keys;
     const decoder = new FrameDecoder(keys.serverFrames);
