@@ -146,7 +146,7 @@ describe.skipIf(!rig.built || !rig.hasGcc)('a server that is killed', () => {
   let first = '';
 
   beforeAll(async () => {
-    counter = rig.compileCounter(place);
+    counter = rig.compile(place, 'failn');
     const dice = new rig.Dice(rig.seed);
     rig.makeSource(place.at('one'), dice, { files: 20, largeBytes: 0 });
     rig.makeSource(place.at('source'), dice, { files: 40, largeBytes: 3 * 2 ** 20 });
