@@ -1,5 +1,5 @@
 /** Makes a repository: kit, README.txt, and backpack.json last, which makes it one. */
-import { BackpackError } from '../base/errors.ts';
+import { BackpackError, isBackpackError } from '../base/errors.ts';
 import type { KeyFile } from '../format/key-file.ts';
 import { formatMs } from '../format/time.ts';
 import { listAll, type Storage } from '../storage/storage.ts';
@@ -40,13 +40,35 @@ export async function checkFree(storage: Storage): Promise<void> {
   }
 }
 
-/** Writes everything that makes an empty location a repository of this key. */
+/**
+ * Writes everything that makes an empty location a repository of this key.
+ * @throws BackpackError BP_STORAGE_DENIED when these credentials may not; they may still be good for backups
+ */
 export async function createRepository(
   storage: Storage,
   key: KeyFile & { readonly repo: string },
   nowMs: number,
 ): Promise<void> {
-  for (const { name, bytes } of kitFiles()) await storage.put(name, bytes);
-  const hint = formatHint({ repo: key.repo, keys: [key.keyid], made: formatMs(nowMs) });
-  await storage.put('backpack.json', Buffer.from(hint, 'utf8'));
+  try {
+    for (const { name, bytes } of kitFiles()) await storage.put(name, bytes);
+    const hint = formatHint({ repo: key.repo, keys: [key.keyid], made: formatMs(nowMs) });
+    await storage.put('backpack.json', Buffer.from(hint, 'utf8'));
+  } catch (error) {
+    throw isBackpackError(error) && error.code === 'BP_STORAGE_DENIED' ? mayNotCreate(storage, error) : error;
+  }
+}
+
+function mayNotCreate({ location }: Storage, error: BackpackError): BackpackError {
+  return new BackpackError(
+    'BP_STORAGE_DENIED',
+    `a repository cannot be made at ${location}: ${error.message}`,
+    {
+      kind: 'storage',
+      hint: /^(?:tcp|tls):/.test(location)
+        ? 'make it once with an access key of the role admin, or with backpack init in the folder on the server; for backups this access key is enough (docs/server.md)'
+        : 'check what the credentials may write: init also writes README.txt, recover/ and backpack.json',
+      context: error.context,
+      cause: error,
+    },
+  );
 }
