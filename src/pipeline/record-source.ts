@@ -16,8 +16,10 @@ const packsMax = 16;
 const slotsCount = 3;
 const slotBytes: number = 4 * MiB;
 const readBytes: number = 4 * MiB;
+/** How many reads may be on their way: an answer takes as long over a network as several take to be opened. */
+const aheadMax = 2;
 /** What is read at once: as many records as fit into `readBytes`, or one longer one. */
-const halfBytes: number = Math.max(sealedMax(slotBytes) + tagBytes, readBytes);
+const bufferBytes: number = Math.max(sealedMax(slotBytes) + tagBytes, readBytes);
 
 interface Slot {
   readonly address: number;
@@ -28,7 +30,7 @@ interface Slot {
   used: number;
 }
 
-/** Sealed records in one half of the buffer, or on their way there. */
+/** Sealed records in one of the buffers, or on their way there. */
 interface Reading {
   readonly reader: ContainerReader;
   /** In the reader's own count. */
@@ -57,25 +59,27 @@ export interface DecodedRecord {
 export class RecordSource {
   readonly #context: ReadContext;
   readonly #codec: RecordCodec;
-  readonly #halves: readonly [number, number];
+  /** One for what is being opened, and one for each read that may be on its way. */
+  readonly #buffers: readonly number[];
   readonly #slots: Slot[];
   readonly #packs: PackFinder;
-  /** The half that is read to next. */
-  #half: 0 | 1 = 0;
+  /** The buffer that is read to next. */
+  #next = 0;
   #window: Window | undefined;
-  /** What was begun and nobody has asked for yet. */
-  #ahead: Reading | undefined;
+  /** What was begun and nobody has asked for yet, one behind the other. */
+  readonly #ahead: Reading[] = [];
   #tick = 0;
 
   /** Bytes that this reserves from the codec's kernel. */
-  static readonly bytes: number = 2 * halfBytes + slotsCount * (slotBytes + slackBytes) + 8 * slackBytes;
+  static readonly bytes: number =
+    (aheadMax + 1) * bufferBytes + slotsCount * (slotBytes + slackBytes) + 8 * slackBytes;
 
   /** @param codec with a plainMax of at least 4 MiB */
   constructor(context: ReadContext, codec: RecordCodec) {
     this.#context = context;
     this.#packs = new PackFinder(context, 'data', packsMax);
     this.#codec = codec;
-    this.#halves = [codec.kernel.reserve(halfBytes), codec.kernel.reserve(halfBytes)];
+    this.#buffers = Array.from({ length: aheadMax + 1 }, () => codec.kernel.reserve(bufferBytes));
     this.#slots = Array.from({ length: slotsCount }, () => ({
       address: codec.kernel.reserve(slotBytes + slackBytes),
       pack: '',
@@ -117,12 +121,12 @@ export class RecordSource {
     const max = reader.header.id === pack ? Math.min(last, reader.records - 1) - record + 1 : 1;
     const reading = await this.#get(reader, ordinal, max);
     this.#window = { reading, pack, first: record };
-    if (reading.count < max) this.#begin(reader, ordinal + reading.count, max - reading.count);
+    this.#beginAll(reader, ordinal + reading.count, ordinal + max);
   }
 
   /** Begins to read records that {@link run} will be asked for next. Its failure is that call's. */
   ahead(pack: ContainerReader, first: number, count: number): void {
-    if (this.#ahead === undefined && first + count <= pack.records) this.#begin(pack, first, count);
+    if (this.#ahead.length === 0 && first + count <= pack.records) this.#beginAll(pack, first, first + count);
   }
 
   /** Decodes consecutive records one behind the other to `into`. @returns bytes decoded */
@@ -132,7 +136,7 @@ export class RecordSource {
     for (let at = first; at < end; ) {
       const reading = await this.#get(pack, at, end - at);
       const next = at + reading.count;
-      if (next < end) this.#begin(pack, next, end - next);
+      this.#beginAll(pack, next, end);
       for (; at < next; at += 1) done += this.#open(reading, at, into + done);
     }
     return done;
@@ -141,26 +145,40 @@ export class RecordSource {
   /** Sealed records from `first` on, at most `max`: those that were begun, if it is they. */
   async #get(pack: ContainerReader, first: number, max: number): Promise<Reading> {
     this.#window = undefined;
-    let ahead = this.#ahead;
-    if (ahead !== undefined && (ahead.reader !== pack || ahead.ordinal !== first || ahead.count > max)) {
-      // Its memory is used again, so it has to be over.
-      await ahead.done.catch(() => {});
-      ahead = undefined;
+    let reading = this.#ahead.shift();
+    if (
+      reading !== undefined &&
+      (reading.reader !== pack || reading.ordinal !== first || reading.count > max)
+    ) {
+      // Their memory is used again, so they have to be over.
+      await Promise.allSettled([reading, ...this.#ahead].map(({ done }) => done));
+      this.#ahead.length = 0;
+      reading = undefined;
     }
-    const reading = ahead ?? this.#begin(pack, first, max);
-    this.#ahead = undefined;
+    reading ??= this.#begin(pack, first, max);
     await reading.done;
     return reading;
   }
 
-  /** Begins to read records to the half whose records are not in use: only one may be on its way. */
+  /** Begins to read what comes between, as far as it was not begun and there is room. */
+  #beginAll(pack: ContainerReader, first: number, end: number): void {
+    const last = this.#ahead.at(-1);
+    let at = last === undefined ? first : last.ordinal + last.count;
+    while (at < end && this.#ahead.length < aheadMax) {
+      const reading = this.#begin(pack, at, end - at);
+      this.#ahead.push(reading);
+      at += reading.count;
+    }
+  }
+
+  /** Begins to read records to the buffer that was used longest ago: all that is in use is younger. */
   #begin(pack: ContainerReader, first: number, max: number): Reading {
     let count = 1;
     while (count < max && pack.rangeOf(first, count + 1).length <= readBytes) count += 1;
     const range = pack.rangeOf(first, count);
-    if (range.length > halfBytes) throw tooLong(pack.name, range.length);
-    const address = this.#halves[this.#half];
-    this.#half = this.#half === 0 ? 1 : 0;
+    if (range.length > bufferBytes) throw tooLong(pack.name, range.length);
+    const address = this.#buffers[this.#next]!;
+    this.#next = (this.#next + 1) % this.#buffers.length;
     const into = this.#codec.kernel.bytes.subarray(address, address + range.length);
     const read = async (): Promise<void> => {
       try {
@@ -171,8 +189,7 @@ export class RecordSource {
     };
     const done = read();
     done.catch(() => {});
-    this.#ahead = { reader: pack, ordinal: first, count, address, done };
-    return this.#ahead;
+    return { reader: pack, ordinal: first, count, address, done };
   }
 
   /** Opens a record that was read. @returns its length */

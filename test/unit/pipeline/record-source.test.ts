@@ -13,7 +13,7 @@ import { temporaryFolder } from '../support.ts';
 
 it('waits for a read that nobody wants before its memory is used again', async () => {
   const source = temporaryFolder();
-  const content = noise(24 * MiB, 5);
+  const content = noise(48 * MiB, 5);
   writeFileSync(join(source, 'file'), content);
   const repository = await newRepository();
   await backUp(repository, source);
@@ -34,18 +34,49 @@ it('waits for a read that nobody wants before its memory is used again', async (
     return into;
   };
   const context = repository.read;
-  const room = 24 * MiB;
+  const room = 48 * MiB;
   const codec = new RecordCodec(4 * MiB, RecordSource.bytes + room + 4096);
   const records = new RecordSource(context, codec);
   const into = codec.kernel.reserve(room);
   const pack = await ContainerReader.open(context, largest!.name);
-  expect(pack.records).toBeGreaterThan(12);
+  expect(pack.records).toBeGreaterThan(20);
 
-  // The one that is given up ends while the third one, which would have its memory, has its bytes and says so later.
-  turns.push([100, 100], [0, 0], [0, 300]);
-  records.ahead(pack, 10, 2);
-  const length = await records.run(pack, 0, 9, into);
-  expect(length).toBeGreaterThan(8 * MiB);
+  // The one that is given up ends while the fourth one, which would have its memory, has its bytes and says so later.
+  turns.push([100, 100], [0, 0], [0, 0], [0, 300]);
+  records.ahead(pack, 18, 1);
+  const length = await records.run(pack, 0, 17, into);
+  expect(length).toBeGreaterThan(12 * MiB);
   const got = Buffer.from(codec.kernel.bytes.subarray(into, into + length));
   expect(got.equals(content.subarray(0, length))).toBe(true);
+});
+
+it('has several reads on their way at once, and no more than it has memory for', async () => {
+  const source = temporaryFolder();
+  const content = noise(48 * MiB, 6);
+  writeFileSync(join(source, 'file'), content);
+  const repository = await newRepository();
+  await backUp(repository, source);
+  const [largest] = (await listAll(repository.storage, 'packs/')).sort((a, b) => b.sizeBytes - a.sizeBytes);
+  const { storage } = repository;
+  const get = storage.get.bind(storage);
+  let now = 0;
+  let most = 0;
+  storage.get = async (name, options = {}) => {
+    if (options.into === undefined) return get(name, options);
+    now += 1;
+    most = Math.max(most, now);
+    await sleep(5 + (now % 3) * 5);
+    return get(name, options).finally(() => {
+      now -= 1;
+    });
+  };
+  const codec = new RecordCodec(4 * MiB, RecordSource.bytes + 48 * MiB + 4096);
+  const records = new RecordSource(repository.read, codec);
+  const into = codec.kernel.reserve(48 * MiB);
+  const pack = await ContainerReader.open(repository.read, largest!.name);
+  const length = await records.run(pack, 0, pack.records, into);
+  expect(most).toBe(2);
+  const got = Buffer.from(codec.kernel.bytes.subarray(into, into + length));
+  expect(content.includes(got.subarray(0, 1000))).toBe(true);
+  expect(got.equals(content.subarray(content.indexOf(got.subarray(0, 1000))).subarray(0, length))).toBe(true);
 });
