@@ -13,6 +13,9 @@ export const workerBytes: number = 68 * MiB;
 const catalogMin: number = 6 * MiB;
 export const catalogMax: number = 2048 * MiB;
 
+/** What a storage that keeps what it sends takes in each thread besides: its client, and the heap that works in. */
+const clientBytes: number = 20 * MiB;
+
 /** What a run may use. */
 export interface MemoryPlan {
   readonly threads: number;
@@ -22,11 +25,15 @@ export interface MemoryPlan {
 /**
  * @param budget bytes for the whole process; undefined: no limit
  * @param threads wanted; fewer are used where they do not fit
+ * @param keptBytes what a writer of the storage keeps in memory (`StorageCapabilities.partSize`); each worker has one
  * @throws BackpackError BP_MEMORY_BUDGET when not even one worker fits
  */
-export function planMemory(budget: number | undefined, threads: number): MemoryPlan {
+export function planMemory(budget: number | undefined, threads: number, keptBytes = 0): MemoryPlan {
   if (budget === undefined) return { threads, catalogBytes: catalogMax };
-  const least = baseBytes + catalogMin;
+  const client = keptBytes === 0 ? 0 : clientBytes;
+  const base = baseBytes + 2 * client + keptBytes;
+  const worker = workerBytes + client + keptBytes;
+  const least = base + catalogMin;
   if (budget < least) {
     throw new BackpackError('BP_MEMORY_BUDGET', `${Math.floor(budget / MiB)} MiB of memory are not enough`, {
       kind: 'config',
@@ -34,8 +41,8 @@ export function planMemory(budget: number | undefined, threads: number): MemoryP
       context: { leastBytes: least },
     });
   }
-  const more = Math.floor((budget - least) / workerBytes);
+  const more = Math.floor((budget - least) / worker);
   const used = Math.min(threads, 1 + more);
-  const rest = budget - baseBytes - Math.max(0, used - 1) * workerBytes;
+  const rest = budget - base - Math.max(0, used - 1) * worker;
   return { threads: used, catalogBytes: Math.min(catalogMax, rest) };
 }

@@ -7,12 +7,15 @@ import { BackpackError } from '../base/errors.ts';
 import type { S3Options, StorageSpec } from './open.ts';
 import { type RetryPolicy, retrying } from './retry.ts';
 import { fromSdkError } from './s3-errors.ts';
+import { type HttpOptions, type Receiver, S3Http } from './s3-http.ts';
 import { canceled, throwIfCanceled, timedOut } from './storage-errors.ts';
 
 export type Sdk = typeof SdkModule;
 
 const defaultTimeoutMs = 60_000;
 const defaultConnections = 4;
+/** Each part on its way is kept in memory. */
+const defaultUploads = 2;
 /** A peer that is slower than this is taken for dead, bytes per second. */
 const rateMin = 16 * 1024;
 
@@ -43,6 +46,14 @@ interface CommandOf<O> {
   ): (args: never) => Promise<{ readonly output: O }>;
 }
 
+/** What is sent and received beside the head of a request. */
+interface Traffic {
+  /** Length of the body that is sent. */
+  readonly bytes?: number;
+  /** Takes the body of the answer. */
+  readonly receiver?: Receiver;
+}
+
 /** See the file's comment. */
 export class S3Requests {
   readonly sdk: Sdk;
@@ -51,9 +62,12 @@ export class S3Requests {
   readonly base: string;
   readonly location: string;
   readonly connections: number;
+  /** Parts of uploads at the same time. */
+  readonly uploads: number;
   readonly timeoutMs: number;
   readonly options: S3Options;
   readonly #client: SdkModule.S3Client;
+  readonly #http: S3Http;
   readonly #policy: RetryPolicy;
 
   constructor(sdk: Sdk, spec: StorageSpec) {
@@ -64,6 +78,7 @@ export class S3Requests {
     this.location = location;
     this.options = spec.s3 ?? {};
     this.connections = spec.connections ?? defaultConnections;
+    this.uploads = spec.connections ?? defaultUploads;
     this.timeoutMs = spec.timeoutMs ?? defaultTimeoutMs;
     this.#policy = {
       forMs: this.timeoutMs,
@@ -72,30 +87,24 @@ export class S3Requests {
       random: Math.random,
       now: () => performance.now(),
     };
+    this.#http = new S3Http(this.connections + 2, Math.min(10_000, this.#silenceMs), this.#silenceMs);
     this.#client = new sdk.S3Client(this.#clientOptions());
   }
 
   #clientOptions(): SdkModule.S3ClientConfig {
     const { endpoint, addressing, region } = this.options;
-    const sockets = { keepAlive: true, maxSockets: this.connections + 2 };
     const quiet = (): void => {};
     return {
       ...(region === undefined ? (endpoint === undefined ? {} : { region: 'us-east-1' }) : { region }),
       ...(endpoint === undefined ? {} : { endpoint }),
       forcePathStyle: addressing === undefined ? endpoint !== undefined : addressing === 'path',
-      // Checksums that the SDK adds by itself go behind the body, where other servers store them as data.
+      // The SHA-256 of a body is part of what is signed. Checksums that the SDK adds by itself go behind the body, where other servers store them as data.
       requestChecksumCalculation: 'WHEN_REQUIRED',
       responseChecksumValidation: 'WHEN_REQUIRED',
       expectContinueHeader: false,
       followRegionRedirects: endpoint === undefined,
       maxAttempts: 1,
-      requestHandler: {
-        connectionTimeout: Math.min(10_000, this.#silenceMs),
-        socketTimeout: this.#silenceMs,
-        socketAcquisitionWarningTimeout: 2 ** 30,
-        httpAgent: sockets,
-        httpsAgent: sockets,
-      },
+      requestHandler: this.#http as never,
       logger: { trace: quiet, debug: quiet, info: quiet, warn: quiet, error: quiet },
     };
   }
@@ -118,26 +127,42 @@ export class S3Requests {
   }
 
   /**
-   * One attempt. @param bytes length of what is sent
+   * One attempt, with a limit on silence and a lowest rate: a peer that sends a byte per second is not waited for.
    * @returns the answer, with the server's clock in ms (0 when it tells none)
    */
   async send<O extends object>(
     command: CommandOf<O>,
     object: string,
     signal: AbortSignal | undefined,
-    bytes = 0,
+    { bytes = 0, receiver }: Traffic = {},
   ): Promise<O & { readonly serverMs: number }> {
     throwIfCanceled(signal);
     const { location } = this;
     const stop = new AbortController();
     const end = (): void => stop.abort();
     signal?.addEventListener('abort', end, { once: true });
-    const limitMs = this.#silenceMs + (bytes / rateMin) * 1000;
     let late = false;
-    const timer = setTimeout(() => {
+    const giveUp = (): void => {
       late = true;
       stop.abort();
-    }, limitMs);
+    };
+    let timer = setTimeout(giveUp, this.#silenceMs + (bytes / rateMin) * 1000);
+    let since = 0;
+    const watch = (): void => {
+      if (since < (rateMin / 4) * (this.#silenceMs / 1000)) giveUp();
+      since = 0;
+    };
+    const watched: Receiver | undefined = receiver && {
+      begin: (headers) => {
+        clearTimeout(timer);
+        timer = setInterval(watch, this.#silenceMs);
+        receiver.begin(headers);
+      },
+      take: (piece) => {
+        since += piece.byteLength;
+        receiver.take(piece);
+      },
+    };
     let serverMs = 0;
     const readClock = (next: (args: unknown) => Promise<RawAnswer>) => async (args: unknown) => {
       const result = await next(args);
@@ -146,9 +171,12 @@ export class S3Requests {
     };
     const place = { step: 'deserialize', priority: 'low', name: 'readClock', override: true };
     command.middlewareStack.add(readClock as never, place as never);
-    if (bytes > 0) command.middlewareStack.add(leaveUnsigned as never, unsignedPlace as never);
+    const options: HttpOptions = {
+      abortSignal: stop.signal,
+      ...(watched === undefined ? {} : { receiver: watched }),
+    };
     try {
-      const answer = await this.#client.send(command as never, { abortSignal: stop.signal });
+      const answer = await this.#client.send(command as never, options as never);
       return Object.assign(answer as O, { serverMs });
     } catch (error) {
       if (signal?.aborted) throw canceled(signal);
@@ -160,56 +188,10 @@ export class S3Requests {
     }
   }
 
-  /**
-   * Reads a body, with a limit on silence and a lowest rate: a peer that sends a byte per second is not waited for.
-   * @param take gets each piece
-   */
-  async readBody(
-    body: unknown,
-    object: string,
-    signal: AbortSignal | undefined,
-    take: (piece: Uint8Array) => void,
-  ): Promise<void> {
-    const stream = body as AsyncIterable<Uint8Array> & { destroy(error?: Error): void };
-    const stop = (): void => stream.destroy(canceled(signal!));
-    if (signal?.aborted) stop();
-    signal?.addEventListener('abort', stop, { once: true });
-    let since = 0;
-    const watch = setInterval(() => {
-      if (since < (rateMin / 4) * (this.#silenceMs / 1000))
-        stream.destroy(timedOut(this.location, object, this.timeoutMs));
-      since = 0;
-    }, this.#silenceMs);
-    try {
-      for await (const piece of stream) {
-        since += piece.byteLength;
-        take(piece);
-      }
-    } catch (error) {
-      if (signal?.aborted) throw canceled(signal);
-      throw fromSdkError(error, { location: this.location, object, timeoutMs: this.timeoutMs });
-    } finally {
-      clearInterval(watch);
-      signal?.removeEventListener('abort', stop);
-    }
-  }
-
   close(): void {
     this.#client.destroy();
   }
 }
-
-/**
- * Content-MD5 is signed and binds the body to the signature: without a SHA-256 over the same bytes, both sides have
- * less to do.
- */
-const leaveUnsigned =
-  (next: (args: unknown) => Promise<unknown>) => (args: { request: { headers: Record<string, string> } }) => {
-    if ('content-md5' in args.request.headers)
-      args.request.headers['x-amz-content-sha256'] = 'UNSIGNED-PAYLOAD';
-    return next(args);
-  };
-const unsignedPlace = { step: 'build', priority: 'low', name: 'leaveUnsigned', override: true };
 
 interface RawAnswer {
   readonly response: { readonly headers?: Readonly<Record<string, string>> };

@@ -50,6 +50,8 @@ export function fromSdkError(error: unknown, request: FailedRequest): BackpackEr
   const name = found.name ?? '';
   const status = statusOf(error);
   if (name === 'TimeoutError') return timedOut(location, object, request.timeoutMs);
+  if (name === 'AnswerTooLong')
+    return make('BP_STORAGE_IO', `${object}: ${location} answers without end`, 'check the server');
   if (lostCredentials.has(name)) {
     const hint = 'set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE; never in the location';
     return make('BP_STORAGE_DENIED', `no usable AWS credentials for ${location}: ${short(found)}`, hint);

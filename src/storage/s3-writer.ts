@@ -2,7 +2,6 @@
  * A pack on its way to S3, in parts. A part stays in memory until it is acknowledged, so that a retry sends the same
  * bytes. What fits into one part is one PUT. Nothing is visible before the upload is completed.
  */
-import { createHash } from 'node:crypto';
 import type { CompletedPart } from '@aws-sdk/client-s3';
 import type { ObjectName } from './object-name.ts';
 import { isUnsure } from './retry.ts';
@@ -12,11 +11,6 @@ import { exists, finished, throwIfCanceled } from './storage-errors.ts';
 
 /** Length of every part but the last, bytes. S3 takes no shorter ones than 5 MiB. */
 export const partBytes: number = 8 * 1024 * 1024;
-
-/** Content-MD5 of a body. */
-export function contentMd5(bytes: Uint8Array): string {
-  return createHash('md5').update(bytes).digest('base64');
-}
 
 /** Lets a few go at a time. Buffers of parts are used again. */
 export class PartSlots {
@@ -57,6 +51,8 @@ export interface WriterHome {
   readonly slots: PartSlots;
   /** Options of the first request of an object: storage class, encryption, retention. */
   writeOptions(name: ObjectName): object;
+  /** What a body needs beside the SHA-256 that is signed. */
+  digest(bytes: Uint8Array): { readonly ContentMD5?: string };
   /** Whether the bucket is known to honour `If-None-Match`. */
   readonly isConditional: boolean;
   stat(name: ObjectName, options: { signal: AbortSignal | undefined }): Promise<ObjectInfo | undefined>;
@@ -216,10 +212,10 @@ export class S3Writer implements ObjectWriter {
       PartNumber: number,
       Body: bytes,
       ContentLength: bytes.byteLength,
-      ContentMD5: contentMd5(bytes),
+      ...this.#home.digest(bytes),
     };
     const answer = await requests.retry(this.#signal, () =>
-      requests.send(new UploadPartCommand(input), this.#name, this.#signal, bytes.byteLength),
+      requests.send(new UploadPartCommand(input), this.#name, this.#signal, { bytes: bytes.byteLength }),
     );
     this.#parts[number - 1] = { PartNumber: number, ETag: answer.ETag };
   }

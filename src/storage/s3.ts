@@ -3,12 +3,14 @@
  * PUTs; only what `create` makes goes up in parts. Whether a bucket honours `If-None-Match` is found out by trying, and
  * nothing that matters rests on it. docs/storage.md says what servers were measured to do.
  */
+import { createHash } from 'node:crypto';
+import type { IncomingHttpHeaders } from 'node:http';
 import { BackpackError, isBackpackError } from '../base/errors.ts';
 import { checkObjectName, isObjectName, isReplaceable, type ObjectName } from './object-name.ts';
 import type { StorageSpec } from './open.ts';
 import { isUnsure } from './retry.ts';
 import { S3Requests } from './s3-client.ts';
-import { contentMd5, PartSlots, partBytes, S3Writer } from './s3-writer.ts';
+import { PartSlots, partBytes, S3Writer } from './s3-writer.ts';
 import type {
   ByteRange,
   CallOptions,
@@ -37,7 +39,7 @@ class S3Storage implements Storage {
   constructor(requests: S3Requests) {
     this.#requests = requests;
     this.location = requests.location;
-    this.#slots = new PartSlots(requests.connections);
+    this.#slots = new PartSlots(requests.uploads);
   }
 
   /** `exclusivePut` is `none` until a write of this client has shown that the bucket honours the condition. */
@@ -49,7 +51,8 @@ class S3Storage implements Storage {
       retention: this.#requests.options.retention !== undefined,
       parallelMax: this.#requests.connections,
       objectSizeMax: 10_000 * partBytes,
-      partSize: partBytes,
+      // Parts on their way, one that grows, and one whose memory is used next.
+      partSize: (this.#requests.uploads + 2) * partBytes,
     };
   }
 
@@ -72,6 +75,7 @@ class S3Storage implements Storage {
           return storage.#conditional === 'atomic';
         },
         writeOptions: (of) => this.#writeOptions(of),
+        digest: (bytes) => this.#digest(bytes),
         stat: (of, options) => this.stat(of, options),
         head: (of, by) => this.#head(of, by),
         putOnce: (of, bytes, by) => this.#putOnce(of, bytes, by),
@@ -269,12 +273,20 @@ class S3Storage implements Storage {
       Key: this.#requests.key(name),
       Body: bytes,
       ContentLength: bytes.byteLength,
-      ContentMD5: contentMd5(bytes),
+      ...this.#digest(bytes),
       ...condition,
       ...this.#writeOptions(name),
     });
-    const { serverMs } = await this.#requests.send(command, name, signal, bytes.byteLength);
+    const { serverMs } = await this.#requests.send(command, name, signal, {
+      bytes: bytes.byteLength,
+    });
     return { name, sizeBytes: bytes.byteLength, timeMs: serverMs };
+  }
+
+  /** AWS wants a Content-MD5 with a lock; elsewhere the signed SHA-256 says the same, in less time. */
+  #digest(bytes: Uint8Array): { readonly ContentMD5?: string } {
+    if (this.#requests.options.retention === undefined) return {};
+    return { ContentMD5: createHash('md5').update(bytes).digest('base64') };
   }
 
   #writeOptions(name: ObjectName): {
@@ -320,15 +332,15 @@ class S3Storage implements Storage {
   ): Promise<Uint8Array> {
     const { bucket, sdk } = this.#requests;
     const input = { Bucket: bucket, Key: this.#requests.key(name) };
-    const answer = await this.#requests.send(new sdk.GetObjectCommand(input), name, signal);
-    const length = answer.ContentLength ?? -1;
-    if (length < 0 || length > wholeMax) {
-      (answer.Body as unknown as { destroy(): void }).destroy();
-      throw shortRead(this.location, name, wholeMax, length);
-    }
-    const bytes = into?.subarray(0, length) ?? Buffer.allocUnsafeSlow(length);
-    await this.#fill(name, answer.Body, bytes, 0, signal);
-    return bytes;
+    const place = new Place(this.location, name);
+    const begin = (headers: IncomingHttpHeaders): void => {
+      const length = lengthOf(headers);
+      if (length < 0 || length > wholeMax) throw shortRead(this.location, name, wholeMax, length);
+      place.bytes = into?.subarray(0, length) ?? Buffer.allocUnsafeSlow(length);
+    };
+    const receiver = { begin, take: (piece: Uint8Array) => place.take(piece) };
+    await this.#requests.send(new sdk.GetObjectCommand(input), name, signal, { receiver });
+    return place.full();
   }
 
   /** Reads a range; after a broken connection only what is missing is asked for again. */
@@ -339,31 +351,32 @@ class S3Storage implements Storage {
     signal: AbortSignal | undefined,
   ): Promise<void> {
     const { bucket, sdk } = this.#requests;
-    const progress = { got: 0 };
+    const place = new Place(this.location, name, bytes);
     await this.#requests.retry(signal, async () => {
-      if (progress.got === range.length) return;
-      const first = range.offset + progress.got;
+      if (place.got === range.length) return;
+      const from = place.got;
+      const first = range.offset + from;
       const input = {
         Bucket: bucket,
         Key: this.#requests.key(name),
         Range: `bytes=${first}-${range.offset + range.length - 1}`,
       };
-      const answer = await this.#requests
-        .send(new sdk.GetObjectCommand(input), name, signal)
+      const begin = (headers: IncomingHttpHeaders): void => {
+        const length = lengthOf(headers);
+        const isPart = headers['content-range']?.startsWith(`bytes ${first}-`) === true;
+        if (isPart && length === range.length - from) return;
+        if (isPart && length >= 0 && length < range.length - from)
+          throw shortRead(this.location, name, range.length, from + length);
+        throw brokenConnection(this.location, name, 'the answer is not the range that was asked for');
+      };
+      const receiver = { begin, take: (piece: Uint8Array) => place.take(piece) };
+      await this.#requests
+        .send(new sdk.GetObjectCommand(input), name, signal, { receiver })
         .catch((error: unknown) => {
           const short = isBackpackError(error) && error.code === 'BP_STORAGE_SHORT';
-          throw short ? shortRead(this.location, name, range.length, progress.got) : error;
+          throw short ? shortRead(this.location, name, range.length, from) : error;
         });
-      const wanted = range.length - progress.got;
-      const length = answer.ContentLength ?? -1;
-      const isPart = answer.ContentRange?.startsWith(`bytes ${first}-`) === true;
-      if (!isPart || length !== wanted) {
-        (answer.Body as unknown as { destroy(): void }).destroy();
-        if (isPart && length >= 0 && length < wanted)
-          throw shortRead(this.location, name, range.length, progress.got + length);
-        throw brokenConnection(this.location, name, 'the answer is not the range that was asked for');
-      }
-      await this.#fill(name, answer.Body, bytes, progress.got, signal, progress);
+      place.full();
     });
   }
 
@@ -395,24 +408,40 @@ class S3Storage implements Storage {
       throw error;
     }
   }
+}
 
-  async #fill(
-    name: ObjectName,
-    body: unknown,
-    bytes: Uint8Array,
-    from: number,
-    signal: AbortSignal | undefined,
-    progress: { got: number } = { got: from },
-  ): Promise<void> {
-    await this.#requests.readBody(body, name, signal, (piece) => {
-      if (progress.got + piece.byteLength > bytes.byteLength)
-        throw brokenConnection(this.location, name, 'the answer is longer than it should be');
-      bytes.set(piece, progress.got);
-      progress.got += piece.byteLength;
-    });
-    if (progress.got !== bytes.byteLength)
-      throw brokenConnection(this.location, name, 'the answer was cut short');
+/** Where the bytes of an object go. */
+class Place {
+  readonly #location: string;
+  readonly #name: ObjectName;
+  bytes: Uint8Array;
+  got = 0;
+
+  constructor(location: string, name: ObjectName, bytes: Uint8Array = new Uint8Array()) {
+    this.#location = location;
+    this.#name = name;
+    this.bytes = bytes;
   }
+
+  take(piece: Uint8Array): void {
+    if (this.got + piece.byteLength > this.bytes.byteLength)
+      throw brokenConnection(this.#location, this.#name, 'the answer is longer than it should be');
+    this.bytes.set(piece, this.got);
+    this.got += piece.byteLength;
+  }
+
+  /** @throws BackpackError when bytes are missing */
+  full(): Uint8Array {
+    if (this.got !== this.bytes.byteLength)
+      throw brokenConnection(this.#location, this.#name, 'the answer was cut short');
+    return this.bytes;
+  }
+}
+
+/** -1 when an answer does not say how long it is. */
+function lengthOf(headers: IncomingHttpHeaders): number {
+  const text = headers['content-length'] ?? '';
+  return /^\d+$/.test(text) ? Number(text) : -1;
 }
 
 /** S3 tells the time of an object in seconds when asked for one, and in finer steps in listings. */

@@ -24,7 +24,7 @@ export interface StorageCapabilities {
   readonly parallelMax: number;
   /** Longest object, bytes. */
   readonly objectSizeMax: number;
-  /** Bytes that a writer keeps in memory until they are acknowledged; 0 when it streams. */
+  /** Bytes that a writer keeps in memory until they are acknowledged, all together; 0 when it streams. */
   readonly partSize: number;
 }
 

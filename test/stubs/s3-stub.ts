@@ -118,7 +118,7 @@ export class S3Stub {
     send(response, answer.status, method === 'HEAD' ? Buffer.alloc(0) : answer.body, answer.headers);
   }
 
-  /** What every request must have: a signature that fits its key, an honest length, an honest Content-MD5. */
+  /** What every request must have: a signature that fits its key, an honest length, an honest digest; locks an MD5. */
   #check(request: IncomingMessage, bucket: string, body: Buffer): [number, string] | undefined {
     const { authorization = '', 'content-md5': md5, 'x-amz-content-sha256': sha256 = '' } = request.headers;
     const signed =
@@ -126,7 +126,9 @@ export class S3Stub {
     if (!signed.test(authorization)) return [403, 'AccessDenied'];
     if (bucket !== this.bucket) return [404, 'NoSuchBucket'];
     if (request.headers['content-encoding']?.includes('aws-chunked')) return [411, 'MissingContentLength'];
-    if (request.method === 'PUT' && md5 === undefined) return [400, 'InvalidDigest'];
+    const isLocked = request.headers['x-amz-object-lock-mode'] !== undefined;
+    const hasDigest = isLocked ? md5 !== undefined : /^[0-9a-f]{64}$/.test(String(sha256));
+    if (request.method === 'PUT' && !hasDigest) return [400, 'InvalidDigest'];
     if (md5 !== undefined && md5 !== createHash('md5').update(body).digest('base64'))
       return [400, 'BadDigest'];
     const hex = createHash('sha256').update(body).digest('hex');

@@ -27,3 +27,15 @@ it('refuses what is not enough, and says how much is', () => {
   expect(() => planMemory(10 * MiB, 2)).toThrowError(/10 MiB of memory are not enough/);
   expect(planMemory(baseBytes + 6 * MiB, 0)).toEqual({ threads: 0, catalogBytes: 6 * MiB });
 });
+
+it('counts what the storage keeps, in every worker', () => {
+  const kept = 32 * MiB;
+  const least = (): number => {
+    for (let budget = 0; ; budget += MiB)
+      if (codeOf(() => planMemory(budget, 1, kept)) !== 'BP_MEMORY_BUDGET') return budget;
+  };
+  const alone = least();
+  expect(alone).toBeGreaterThanOrEqual(baseBytes + 6 * MiB + kept);
+  expect(planMemory(alone + workerBytes, 2, kept).threads).toBe(1);
+  expect(planMemory(alone + workerBytes + 2 * kept, 2, kept).threads).toBe(2);
+});
