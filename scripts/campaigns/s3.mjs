@@ -11,7 +11,7 @@ import {
   truncateSync,
   writeFileSync,
 } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { loadavg, tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { cpuOf, makeFile, median, timed } from './common.mjs';
@@ -20,17 +20,22 @@ const usage = `node scripts/campaigns/s3.mjs [options]
 
   --tree DIR     a folder to back up, such as an unpacked Linux source; default: none
   --size MIB     length of a random file to back up, default 2048; 0: none
-  --rounds N     rounds, each with a server of its own; default 2
+  --rounds N     rounds, each with a server of its own; default 3
+  --restic FILE  which restic; default: the one that is found
+  --budget MIB   what Backpack may take for a backup (--memory of the program); default: no limit
   --dir DIR      where everything is kept; default: the folder for temporary files
   --memory MIB   what the server may keep, default 8192
 
-Prints one line for each run and a table at the end: medians, and how often Backpack's time restic's is.
+Prints one line for each run, with the load of the machine, and a table at the end: medians of time, of processor time
+(the program's and the server's), and how often Backpack's restic's is.
 `;
 const { values } = parseArgs({
   options: {
     tree: { type: 'string' },
     size: { type: 'string', default: '2048' },
-    rounds: { type: 'string', default: '2' },
+    rounds: { type: 'string', default: '3' },
+    restic: { type: 'string', default: 'restic' },
+    budget: { type: 'string' },
     dir: { type: 'string', default: tmpdir() },
     memory: { type: 'string', default: '8192' },
     help: { type: 'boolean', short: 'h', default: false },
@@ -103,14 +108,15 @@ function curl(lines) {
 const key = join(base, 'key.bin');
 const at = ['-r', 's3://backpack/r', '--key', key];
 const backpack = (...args) => timed(process.execPath, [main, ...args], { env });
-const restic = (...args) => timed('restic', ['-r', `s3:${endpoint}/restic`, ...args], { env });
+const restic = (...args) => timed(values.restic, ['-r', `s3:${endpoint}/restic`, ...args], { env });
+const budget = values.budget === undefined ? [] : ['--memory', `${values.budget} MiB`];
 const bytesFile = join(base, 'bytes');
 
 /** What runs in turn; each is given the source, and a folder to restore into. */
 const programs = {
   backpack: {
     prepare: () => backpack('init', ...at, '-q'),
-    backup: (source) => backpack('backup', source, ...at, '--json'),
+    backup: (source) => backpack('backup', source, ...at, '--json', ...budget),
     restore: (to) => backpack('restore', 'latest', '--to', to, ...at, '-q'),
   },
   restic: {
@@ -163,7 +169,7 @@ async function round(number, source, runs) {
           runs.stored = stored;
         }
         say(
-          `${runs.title}, round ${number + 1}, ${name} ${verb}: ${run.seconds.toFixed(1)} s, processor ${run.cpu.toFixed(1)} s and the server's ${result.serverCpu.toFixed(1)} s, ${Math.round(run.peakMB)} MB`,
+          `${runs.title}, round ${number + 1}, ${name} ${verb}: ${run.seconds.toFixed(1)} s, processor ${run.cpu.toFixed(1)} s and the server's ${result.serverCpu.toFixed(1)} s, ${Math.round(run.peakMB)} MB, load ${loadavg()[0].toFixed(1)}`,
         );
         rmSync(to, { recursive: true, force: true });
       }
@@ -183,17 +189,23 @@ try {
     makeFile(file, Number(values.size));
     sources.push([`random file of ${values.size} MiB`, file]);
   }
-  const table = ['| | Backpack | restic | plain PUT or GET | restic / Backpack |', '|---|---|---|---|---|'];
+  const table = [
+    '| | Backpack | restic | plain PUT or GET | restic / Backpack: time, processor time |',
+    '|---|---|---|---|---|',
+  ];
   for (const [title, source] of sources) {
     const none = () => ({ backpack: [], restic: [], curl: [] });
     const runs = { title, backup: none(), restore: none() };
     for (let number = 0; number < Number(values.rounds); number += 1) await round(number, source, runs);
     for (const verb of ['backup', 'restore']) {
-      const of = (name) => median(runs[verb][name].map(({ seconds }) => seconds));
-      const cell = (name) => `${of(name).toFixed(1)} s`;
-      const times = (of('restic') / of('backpack')).toFixed(2);
+      const of = (name, what) => median(runs[verb][name].map(what));
+      const time = (name) => of(name, ({ seconds }) => seconds);
+      const cpu = (name) => of(name, (run) => run.cpu + run.serverCpu);
+      const cell = (name) =>
+        `${time(name).toFixed(1)} s (${of(name, (run) => run.cpu).toFixed(1)} and ${of(name, (run) => run.serverCpu).toFixed(1)} s), ${of(name, (run) => run.peakMB).toFixed(0)} MB`;
+      const times = (what) => (what('restic') / what('backpack')).toFixed(2);
       table.push(
-        `| ${title}, ${verb}, ${(runs.stored / 2 ** 20).toFixed(0)} MiB stored | ${cell('backpack')} | ${cell('restic')} | ${cell('curl')} | ${times} |`,
+        `| ${title}, ${verb}, ${(runs.stored / 2 ** 20).toFixed(0)} MiB stored | ${cell('backpack')} | ${cell('restic')} | ${cell('curl')} | ${times(time)}, ${times(cpu)} |`,
       );
     }
   }
