@@ -30,7 +30,7 @@ import {
   type SnapshotInfo,
 } from '../repo/snapshots.ts';
 import type { PatternRule } from '../source/pattern.ts';
-import { isThere, type OverwritePolicy, spaceHint } from '../target/existing.ts';
+import { isThere, type OverwritePolicy, spaceHint, systemText } from '../target/existing.ts';
 import { foldsNames, makeTarget, noSpace, spaceAt, type Target } from '../target/folder.ts';
 import { Jail } from '../target/jail.ts';
 import { everything, type MetadataPolicy } from '../target/metadata.ts';
@@ -276,11 +276,13 @@ class RestoreTask {
     else if (found.code === 'BP_NAME_CHANGED') this.counts.renamed += 1;
     else this.counts.failed += 1;
     const { object, record } = found.context;
+    const text = byteStringToText(path);
     this.#emit({
       type: 'problem',
-      path: byteStringToText(path),
+      path: text,
       code: found.code,
-      message: found.message,
+      // It may tell of a folder above only.
+      message: damaged || found.message.includes(text) ? found.message : `${text}: ${found.message}`,
       damaged,
       ...(typeof object === 'string' ? { object } : {}),
       ...(typeof record === 'number' ? { record } : {}),
@@ -449,7 +451,7 @@ function asTargetError(error: unknown, path: ByteString): BackpackError {
     const space = e.code === 'ENOSPC' || e.errno === -122;
     return new BackpackError(
       space ? 'BP_NO_SPACE' : 'BP_TARGET_WRITE',
-      `${byteStringToText(path)}: ${e.message}`,
+      `${byteStringToText(path)}: ${systemText(e)}`,
       {
         kind: space ? 'space' : 'target',
         cause: error,

@@ -14,7 +14,7 @@ import { reject } from '../format/reject.ts';
 import type { StorageSpec } from '../storage/open.ts';
 import type { Storage } from '../storage/storage.ts';
 import { fromSystemError } from '../storage/storage-errors.ts';
-import { isThere, partialName, replace, spaceHint, statAt } from '../target/existing.ts';
+import { isThere, partialName, replace, spaceHint, statAt, systemText } from '../target/existing.ts';
 import { Jail } from '../target/jail.ts';
 import { LargeFile, pageBytes } from '../target/large-file.ts';
 import { isNameError, legalPath } from '../target/legal-name.ts';
@@ -363,7 +363,7 @@ function errorOf(error: unknown, path: ByteString): ReturnType<BackpackError['to
   const system = fromSystemError(error, 'the target', text);
   if (system.kind === 'space') return { ...system.toJSON(), hint: spaceHint };
   if (system.kind === 'exists') return isThere(path).toJSON();
-  return new BackpackError('BP_TARGET_WRITE', `${text}: ${error.message}`, {
+  return new BackpackError('BP_TARGET_WRITE', `${text}: ${systemText(error)}`, {
     kind: 'target',
     context: { path: text },
     hint: 'check the permissions of the target',

@@ -40,6 +40,11 @@ export function replace(jail: Jail, partial: ByteString, path: ByteString): void
   renameSync(jail.at(partial), jail.at(path));
 }
 
+/** What the system says of an error, without the way that names are reached by. */
+export function systemText(error: Error): string {
+  return error.message.replace(/, \w+ '\/proc\/self\/fd\/.*$/s, '');
+}
+
 /** BP_TARGET_EXISTS. */
 export function isThere(path: ByteString, what = 'is there already and was left as it is'): BackpackError {
   return new BackpackError('BP_TARGET_EXISTS', `${byteStringToText(path)} ${what}`, {
