@@ -119,7 +119,10 @@ const title = `${versions.slice(0, 3).join(', ')}; ${where}`;
 const text = `${title}\n\n${targets(runs)}\n${report(runs)}`;
 const image = '![Wall times, seconds](performance.svg)\n\n';
 process.stdout.write(`\n${text}`);
-const picture = plot(runs, title);
+const picture = plot(
+  runs.filter(({ part }) => partNames.includes(part)),
+  title,
+);
 mkdirSync(cache, { recursive: true });
 writeFileSync(join(cache, 'performance.svg'), picture);
 say(`results: ${results}, plot: ${join(cache, 'performance.svg')}`);

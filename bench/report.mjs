@@ -14,10 +14,33 @@ export function table(head, rows) {
   );
 }
 
+/** Parts that tell how time and memory grow: a row for each amount, its first and its unchanged run side by side. */
+const growing = ['files', 'sizes'];
+
+function growth(runs, part) {
+  const first = (run) => run.measure.endsWith(', first');
+  const rows = runs.filter((run) => run.part === part && (first(run) || run.measure.endsWith(' alone')));
+  const amount = ({ measure }) => Number.parseInt(measure.replace(/^\D*/, ''), 10);
+  rows.sort((a, b) => Number(first(b)) - Number(first(a)) || amount(a) - amount(b));
+  return rows.map((run) => {
+    const label = run.measure.replace(/, first$/, '');
+    const later = runs.find((other) => other.part === part && other.measure === `${label}, unchanged`);
+    const of = (one) => [one && seconds(one.wallS), one && seconds(one.cpuS), one && megabytes(one.rssBytes)];
+    const index = run.indexBytes === undefined ? '' : (run.indexBytes / 1e6).toFixed(1);
+    return [label, ...of(run), ...of(later), megabytes(run.storedBytes), index].map((cell) => cell ?? '');
+  });
+}
+
 /** One table for each part and measure: medians and all runs; ratios are medians of pairs of one round. */
 export function report(runs) {
   const parts = [];
-  for (const [title, programs] of grouped(runs)) {
+  for (const part of growing) {
+    const rows = growth(runs, part);
+    const first = ['first, wall s', 'cpu s', 'memory MB'];
+    const head = ['', ...first, 'unchanged, wall s', 'cpu s', 'memory MB', 'stored MB', 'of it index MB'];
+    if (rows.length > 0) parts.push(`**${part}**\n\n${table(head, rows)}`);
+  }
+  for (const [title, programs] of grouped(runs.filter(({ part }) => !growing.includes(part)))) {
     const rows = rowsOf(programs, 'backpack').map((row) => [
       row.program,
       seconds(row.wallS),

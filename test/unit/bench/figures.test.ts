@@ -75,6 +75,27 @@ describe('figures of the benchmark', () => {
     expect(text).toMatch(/\| backpack +\| 5\.00 +\| 1\.00x +\|.*\| 2500 +\| 5\.00 10\.00 5\.00 +\|/);
   });
 
+  it('tells how time and memory grow, smallest first', () => {
+    const grown = (measure: string, wallS: number, more = {}): Run => ({
+      ...run('backpack', 1, wallS, { rssBytes: 2e8, ...more }),
+      part: 'files',
+      measure,
+    });
+    const text = report([
+      grown('lists of 10000000 files alone', 20),
+      grown('1000 files, first', 2, { storedBytes: 5e6, indexBytes: 1.25e6 }),
+      grown('1000 files, unchanged', 0.5),
+      grown('10 files, first', 1),
+    ]);
+    const rows = text.split('\n').filter((line) => line.includes(' files'));
+    expect(rows.map((row) => row.split('|')[1]!.trim())).toEqual([
+      '10 files',
+      '1000 files',
+      'lists of 10000000 files alone',
+    ]);
+    expect(rows[1]).toMatch(/\| 1000 files +\| 2\.00 +\|.*\| 200 +\| 0\.500 +\|.*\| 200 +\| 5 +\| 1\.3 +\|/);
+  });
+
   it('draws a bar as long as its median, and a tick for each run', () => {
     const svg = plot(sample, 'a < b & c');
     expect(svg).toContain('<title>a &lt; b &amp; c</title>');
