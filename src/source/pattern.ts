@@ -105,6 +105,8 @@ function compileName(name: string, nocase: boolean, label: string): Part {
     noextglob: true,
     nonegate: true,
     posix: true,
+    // They want a character after the point of `*.*`, which a shell does not.
+    fastpaths: false,
     nocase,
   });
   if (regexp === false || !/[*?[]/.test(name)) throw wrong(label, 'it cannot be understood');
