@@ -11,10 +11,7 @@ export default defineConfig({
         extends: true,
         test: {
           name: 'unit',
-          include: [
-            'test/{unit,properties,vectors,conformance,regressions,hostile}/**/*.test.ts',
-            'test/tidy.test.ts',
-          ],
+          include: ['test/{unit,properties,vectors,conformance,regressions,hostile}/**/*.test.ts'],
         },
       },
       { extends: true, test: { name: 'built', include: ['test/{cli,interop,faults,docs}/**/*.test.ts'] } },
