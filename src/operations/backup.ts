@@ -17,7 +17,6 @@ import type { PackRef, PageRef, Snapshot, SourceErrorLine } from '../format/snap
 import { BackupRun } from '../pipeline/backup-run.ts';
 import { BackupWorker, type BackupWorkerOptions } from '../pipeline/backup-worker.ts';
 import { Catalog, type CatalogMemory, createCatalogMemory } from '../pipeline/catalog.ts';
-import { writeIndex } from '../pipeline/index-writer.ts';
 import type { PacksResult } from '../pipeline/jobs.ts';
 import { type LazyPort, lazyPort } from '../pipeline/lazy-port.ts';
 import { planMemory } from '../pipeline/memory-plan.ts';
@@ -26,7 +25,7 @@ import { StreamRun } from '../pipeline/stream-run.ts';
 import type { WalkerOptions } from '../pipeline/walker.ts';
 import { inlinePort, threadPort, type WorkerPort } from '../pipeline/worker-port.ts';
 import { afterCheck, putSnapshot, snapshotTexts } from '../repo/commit.ts';
-import { loadIndex, mergedLines, shouldMerge } from '../repo/index-objects.ts';
+import { addToIndex, loadIndex } from '../repo/index-objects.ts';
 import { MetaWriter } from '../repo/meta-writer.ts';
 import { type Presence, readPresence } from '../repo/presence.ts';
 import type { Repository } from '../repo/repository.ts';
@@ -214,7 +213,7 @@ class Attempt {
     return this.#finish(this.#state);
   }
 
-  /** Lets a thread walk (decision 0160), unless an extension of this one decides, or memory or threads are counted. */
+  /** Lets a thread walk (decision 0160), unless an extension of this one decides, or memory or cores are scarce. */
   #walkAhead(): void {
     const { roots, filter = {}, decide, memoryMax } = this.#o;
     if (this.#threads < 2 || decide !== undefined || memoryMax !== undefined) return;
@@ -402,18 +401,9 @@ class Attempt {
 
   /** The index is a cache: a full disk or a missing right to write it does not fail the backup. */
   async #writeIndex(lines: readonly Uint8Array[], presence: Presence): Promise<void> {
-    const objects = this.#indexObjects;
-    const merge = shouldMerge(objects);
-    const repository = this.#repository;
-    async function* all(): AsyncGenerator<Uint8Array> {
-      if (merge) yield* mergedLines(repository, objects, presence);
-      yield* lines;
-    }
     try {
-      const { storage, repo, keyring } = repository;
-      const target = { storage, repo, keyring, memory: this.#memory, app: this.#o.app };
-      await writeIndex(target, makeId(this.#clock, this.#random), all());
-      if (merge) for (const { name } of objects) await storage.delete(name);
+      const target = { memory: this.#memory, id: makeId(this.#clock, this.#random), app: this.#o.app };
+      await addToIndex(this.#repository, target, this.#indexObjects, lines, presence);
       this.#indexObjects = [];
     } catch {
       // The next run reads the tables instead.

@@ -2,6 +2,8 @@
  * Files with several names that are read: the other names take what the first one's reading gave. A memory of few of
  * them: a name that comes much later is read again, and found to be stored already.
  */
+import { stampOfStat } from '../source/file-state.ts';
+import { type FileStamp, sameStamp } from '../source/read-file.ts';
 import type { SourceStat } from '../source/source-stat.ts';
 import type { Waiting } from './file-batch.ts';
 import type { FileResult } from './jobs.ts';
@@ -15,8 +17,8 @@ export interface ReadResult {
 /** A file with several names, in one state. */
 export interface LinkedFile {
   readonly key: string;
-  /** As it was when the first name was met. */
-  readonly stat: SourceStat;
+  /** Its state when the first name was met. */
+  readonly stamp: FileStamp;
   /** Names that were not met yet. */
   left: number;
   /** Other names, while the first one is read. */
@@ -37,16 +39,17 @@ export class LinkedFiles {
   /** The file of a name, and whether this is the first name in its present state. */
   of(stat: SourceStat): { file: LinkedFile; isFirst: boolean } {
     const key = `${stat.dev}:${stat.ino}`;
+    const stamp = stampOfStat(stat);
     const found = this.#files.get(key);
     if (found !== undefined) {
-      if (sameState(found.stat, stat)) {
+      if (sameStamp(found.stamp, stamp)) {
         found.left -= 1;
         if (found.left <= 0) this.forget(found);
         return { file: found, isFirst: false };
       }
       this.forget(found);
     }
-    const file = { key, stat, left: stat.nlink - 1, waiting: [], read: undefined };
+    const file = { key, stamp, left: stat.nlink - 1, waiting: [], read: undefined };
     this.#files.set(key, file);
     this.#trim();
     return { file, isFirst: true };
@@ -80,14 +83,4 @@ export class LinkedFiles {
       this.forget(file);
     }
   }
-}
-
-function sameState(a: SourceStat, b: SourceStat): boolean {
-  return (
-    a.size === b.size &&
-    a.mtimeSec === b.mtimeSec &&
-    a.mtimeNsec === b.mtimeNsec &&
-    a.ctimeSec === b.ctimeSec &&
-    a.ctimeNsec === b.ctimeNsec
-  );
 }

@@ -8,6 +8,7 @@ import { rootWriter } from '../format/header.ts';
 import { decodeText, linesOf } from '../format/json-lines.ts';
 import { packName } from '../format/names.ts';
 import { type Catalog, type ChunkPlace, setIdentity } from '../pipeline/catalog.ts';
+import { type IndexTarget, writeIndex } from '../pipeline/index-writer.ts';
 import type { PackList } from '../pipeline/pack-list.ts';
 import { isCLine, isPLine } from '../schema/index.ts';
 import { listAll, type ObjectInfo } from '../storage/storage.ts';
@@ -153,16 +154,32 @@ class Loader {
   }
 }
 
-/** Whether so many index objects are there that they should be merged. */
-export function shouldMerge(objects: readonly ObjectInfo[]): boolean {
-  return objects.length > objectsMax;
+/**
+ * Writes an index object with these lines; when there are many objects already, one that holds theirs, too, instead of
+ * them.
+ */
+export async function addToIndex(
+  repository: Repository,
+  { id, ...made }: Pick<IndexTarget, 'memory' | 'app'> & { readonly id: string },
+  objects: readonly ObjectInfo[],
+  lines: readonly Uint8Array[],
+  presence: Presence,
+): Promise<void> {
+  const { storage, repo, keyring } = repository;
+  const merged = objects.length > objectsMax ? objects : [];
+  async function* all(): AsyncGenerator<Uint8Array> {
+    yield* mergedLines(repository, merged, presence);
+    yield* lines;
+  }
+  await writeIndex({ storage, repo, keyring, ...made }, id, all());
+  for (const { name } of merged) await storage.delete(name);
 }
 
 /**
  * All lines of index objects for packs that are there, one block per pack: what a merged object holds. In pieces of
  * one record, so that an index of any size can be merged.
  */
-export async function* mergedLines(
+async function* mergedLines(
   repository: Repository,
   objects: readonly ObjectInfo[],
   presence: Presence,

@@ -6,7 +6,7 @@ import { endianness } from 'node:os';
 import { joinNanoseconds } from '../base/nanoseconds.ts';
 import { type Libc, libc } from '../platform/libc.ts';
 import type { FileStamp } from './read-file.ts';
-import type { SourceStat } from './source-stat.ts';
+import { highOf, lowOf, type SourceStat } from './source-stat.ts';
 import { secondsAt, statWord, statxBytes, unsignedAt } from './statx.ts';
 
 /** What a state consists of. */
@@ -14,7 +14,6 @@ type StampFields = Pick<SourceStat, 'size' | 'mtimeSec' | 'mtimeNsec' | 'ctimeSe
 
 const typeMask = 0o170000;
 const regular = 0o100000;
-const highWord = 2 ** 32;
 
 /** Where a {@link StampList} has what. */
 const sizeOf = 0;
@@ -42,8 +41,8 @@ export class StampList {
     numbers[at + mtimeOf + 1] = mtimeNsec;
     numbers[at + ctimeOf] = ctimeSec;
     numbers[at + ctimeOf + 1] = ctimeNsec;
-    numbers[at + inoOf] = typeof ino === 'number' ? ino % highWord : Number(ino & 0xffff_ffffn);
-    numbers[at + inoOf + 1] = typeof ino === 'number' ? Math.floor(ino / highWord) : Number(ino >> 32n);
+    numbers[at + inoOf] = lowOf(ino);
+    numbers[at + inoOf + 1] = highOf(ino);
   }
 
   /** Number `index` as an object. */

@@ -111,6 +111,16 @@ export function fromNode(s: BigIntStats): SourceStat {
   };
 }
 
+/** The high 32 bits of a number. */
+export function highOf(value: Whole): number {
+  return typeof value === 'number' ? Math.floor(value / highWord) : Number(value >> 32n);
+}
+
+/** The low 32 bits of a number. */
+export function lowOf(value: Whole): number {
+  return typeof value === 'number' ? value % highWord : Number(value & 0xffff_ffffn);
+}
+
 /** A number of its high and its low 32 bits. */
 export function wholeOf(high: number, low: number): Whole {
   // Below 2^53.

@@ -1,7 +1,6 @@
 /** What lstat told of many entries, in plain numbers: as it is posted to another thread. */
-import { type SourceStat, wholeOf } from './source-stat.ts';
+import { highOf, lowOf, type SourceStat, wholeOf } from './source-stat.ts';
 
-const highWord = 2 ** 32;
 /** Numbers of one entry. */
 const fields = 17;
 
@@ -18,7 +17,6 @@ export class StatList {
   /** Sets number `index`. */
   set(index: number, s: SourceStat): void {
     const { numbers } = this;
-    const { ino } = s;
     let at = fields * index;
     numbers[at++] = s.type.charCodeAt(0);
     numbers[at++] = s.mode;
@@ -35,8 +33,8 @@ export class StatList {
     numbers[at++] = s.mtimeNsec;
     numbers[at++] = s.ctimeSec;
     numbers[at++] = s.ctimeNsec;
-    numbers[at++] = typeof ino === 'number' ? ino % highWord : Number(ino & 0xffff_ffffn);
-    numbers[at] = typeof ino === 'number' ? Math.floor(ino / highWord) : Number(ino >> 32n);
+    numbers[at++] = lowOf(s.ino);
+    numbers[at] = highOf(s.ino);
   }
 
   /** Number `index`. */

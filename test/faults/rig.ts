@@ -367,3 +367,24 @@ export function plant(
   }
   return join(copy, 'dist/cli/main.js');
 }
+
+/** A repository with one snapshot, kept as `base`, and a source for the runs that are disturbed. */
+export interface Disturbed {
+  /** The library that counts calls and lets one fail. */
+  readonly counter: string;
+  readonly first: string;
+  readonly base: Record<string, string>;
+}
+
+/** Makes {@link Disturbed}. @param largeBytes length of the source's large file */
+export async function disturbed(place: Place, largeBytes: number): Promise<Disturbed> {
+  const counter = compile(place, 'failn');
+  const dice = new Dice(seed);
+  makeSource(place.at('one'), dice, { files: 20, largeBytes: 0 });
+  makeSource(place.at('source'), dice, { files: 40, largeBytes });
+  await place.init();
+  const first = (await place.backup('one')).snapshotId;
+  const base = fingerprint(place.repo);
+  place.save('base');
+  return { counter, first, base };
+}

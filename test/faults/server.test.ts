@@ -146,14 +146,7 @@ describe.skipIf(!rig.built || !rig.hasGcc)('a server that is killed', () => {
   let first = '';
 
   beforeAll(async () => {
-    counter = rig.compile(place, 'failn');
-    const dice = new rig.Dice(rig.seed);
-    rig.makeSource(place.at('one'), dice, { files: 20, largeBytes: 0 });
-    rig.makeSource(place.at('source'), dice, { files: 40, largeBytes: 3 * 2 ** 20 });
-    await place.init();
-    first = (await place.backup('one')).snapshotId;
-    base = rig.fingerprint(place.repo);
-    place.save('base');
+    ({ counter, first, base } = await rig.disturbed(place, 3 * 2 ** 20));
   }, 60_000);
   afterAll(() => place.remove());
 
