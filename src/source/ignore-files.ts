@@ -103,11 +103,17 @@ function linesOf(file: ByteString, onIgnored: OnIgnored): string[] {
   const lines = text
     .replace(/^\ufeff/, '')
     .split(/\r?\n/)
-    .filter((line) => line.trim() !== '' && !line.startsWith('#'));
+    .filter((line) => line.trim() !== '' && !line.startsWith('#'))
+    .map(oneDeep);
   const usable = lines.filter((line) => line.length <= lineMax && isQuick(line)).slice(0, linesMax);
   if (usable.length < lines.length)
     onIgnored(file, `${lines.length - usable.length} of its rules are too long or too many and not used`);
   return usable;
+}
+
+/** Several `**` one after the other mean what one means, and take longer. */
+function oneDeep(line: string): string {
+  return line.replace(/(^!?|\/)(?:\*\*\/){2,}/g, '$1**/');
 }
 
 /** Whether no path takes long to be compared with a line. `**` at the end takes no time. */

@@ -8,7 +8,7 @@ import { Keyring } from '../../src/container/keyring.ts';
 import { type Header, noKem, rootWriter } from '../../src/format/header.ts';
 import type { KeyFile } from '../../src/format/key-file.ts';
 
-/** Runs of a property; ten times as many with SLOW=1. A failure prints its seed. */
+/** Runs of a property; ten times as many with SLOW=1. */
 export function runs(count: number): { numRuns: number } {
   return { numRuns: process.env['SLOW'] === '1' ? count * 10 : count };
 }

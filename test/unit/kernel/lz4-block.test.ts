@@ -1,5 +1,6 @@
 /** LZ4 blocks below the frame: the encoder against a poisoned table, the decoder against hostile input. */
 import { describe, expect, it } from 'vitest';
+import { seed } from '../../seed.ts';
 import { kinds, numbers, rawKernel, sample } from './support.ts';
 
 const SLACK = 32;
@@ -190,7 +191,6 @@ describe('decoder, hand-made blocks', () => {
 
 describe('decoder, fuzz', () => {
   it('survives damaged blocks and does not depend on what lies around the input', () => {
-    const seed = Number(process.env['FUZZ_SEED'] ?? Date.now() % 1_000_000);
     console.log(`lz4 block fuzz: FUZZ_SEED=${seed}`);
     const next = numbers(seed);
     const until = performance.now() + 2500;
