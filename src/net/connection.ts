@@ -7,7 +7,8 @@ import type { KeyObject } from 'node:crypto';
 import type { Duplex } from 'node:stream';
 import { BackpackError, toBackpackError } from '../base/errors.ts';
 import { KiB, MiB } from '../base/limits.ts';
-import { type Frame, FrameDecoder, sealFrame } from './frame.ts';
+import { type Frame, FrameReader, sealFrame } from './frame.ts';
+import { tapOf } from './tap.ts';
 
 /** A frame that began must arrive at this rate at least, bytes per second, after a time of grace. */
 const rateMin: number = KiB;
@@ -15,6 +16,8 @@ const rateMin: number = KiB;
 const sendHigh: number = MiB;
 /** What a piece of memory costs beside its bytes. */
 const pieceBytes: number = KiB / 2;
+/** Without bytes for so long, a connection gives the memory of its reader back, ms. */
+const restMs = 1000;
 
 /** What a connection is made with. */
 export interface ConnectionOptions {
@@ -36,10 +39,10 @@ export interface ConnectionOptions {
 export class Connection {
   readonly #wire: Duplex;
   readonly #o: ConnectionOptions;
-  readonly #decoder: FrameDecoder;
-  readonly #queue: Frame[] = [];
+  readonly #reader: FrameReader;
   #sendCounter = 0;
   #working = false;
+  #paused = false;
   #closed = false;
   #waiting: (() => void)[] = [];
   /** Who waits for bytes to be gone, by the number of the last frame. */
@@ -53,19 +56,17 @@ export class Connection {
   constructor(wire: Duplex, options: ConnectionOptions) {
     this.#wire = wire;
     this.#o = options;
-    this.#decoder = new FrameDecoder(options.receiveKey);
-    wire.on('data', (bytes: Buffer) => this.#receive(bytes));
+    this.#reader = new FrameReader(options.receiveKey);
     wire.on('error', (error) => this.destroy(lost(error)));
     wire.on('end', () => this.destroy(lost(undefined)));
     wire.on('close', () => this.destroy(lost(undefined)));
     if (wire.destroyed) queueMicrotask(() => this.destroy(lost(undefined)));
-    else wire.resume();
+    else queueMicrotask(() => this.#begin());
   }
 
   /** Bytes this side holds for the peer: of a frame that is not complete, and waiting to be sent. */
   get heldBytes(): number {
-    const unsent = this.#sendingBytes + this.#unsent * pieceBytes;
-    return this.#decoder.pendingBytes + this.#decoder.pendingPieces * pieceBytes + unsent;
+    return this.#reader.heldBytes + this.#sendingBytes + this.#unsent * pieceBytes;
   }
 
   /** When a byte was last received, on the clock of `performance.now()`. */
@@ -80,7 +81,7 @@ export class Connection {
 
   /** Since when the peer has owed bytes or kept this side waiting; Infinity when it has not. */
   get owingSince(): number {
-    const frame = this.#decoder.pendingBytes > 0 && !this.#working ? this.#frameSince : Infinity;
+    const frame = this.#reader.pendingBytes > 0 && !this.#working ? this.#frameSince : Infinity;
     return Math.min(frame, this.#sendingBytes > 0 ? this.#sentAt : Infinity);
   }
 
@@ -127,8 +128,12 @@ export class Connection {
   /** What is late, if anything; the owner of the connection asks from time to time and then destroys it. */
   late(now: number): string | undefined {
     if (this.#sendingBytes > 0 && now - this.#sentAt > this.#o.stallMs) return 'it takes nothing more';
-    const pending = this.#decoder.pendingBytes;
-    if (pending === 0 || this.#working) return undefined;
+    const pending = this.#reader.pendingBytes;
+    if (this.#working) return undefined;
+    if (pending === 0) {
+      if (now - this.#receivedAt > restMs) this.#reader.rest();
+      return undefined;
+    }
     const overdue = now - this.#frameSince - this.#o.graceMs;
     return overdue > 0 && pending < (overdue / 1000) * rateMin ? 'it sends too slowly' : undefined;
   }
@@ -137,49 +142,49 @@ export class Connection {
   destroy(error: BackpackError): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#queue.length = 0;
     this.#wire.destroy();
     this.#wake();
     for (const { resolve } of this.#going.splice(0)) resolve();
     this.#o.onClose(error);
   }
 
-  #receive(bytes: Buffer): void {
+  #begin(): void {
     if (this.#closed) return;
-    const now = performance.now();
-    this.#receivedAt = now;
-    const began = this.#decoder.pendingBytes === 0;
-    const queued = this.#queue.length;
-    try {
-      this.#decoder.push(bytes, (frame) => this.#queue.push(frame));
-    } catch (error) {
-      this.destroy(toBackpackError(error));
-      return;
-    }
-    if (began || this.#queue.length > queued) this.#frameSince = now;
-    if (this.#queue.length > 0 && !this.#working) {
-      this.#work().catch((error: unknown) => this.destroy(toBackpackError(error)));
-    }
+    const take = (bytes: Uint8Array): void => this.#receive(bytes);
+    const tap = tapOf(this.#wire);
+    if (tap === undefined) this.#wire.on('data', take);
+    else tap.begin({ space: () => this.#reader.space(), take });
+    if (!this.#paused) this.#wire.resume();
   }
 
+  #receive(bytes: Uint8Array): void {
+    if (this.#closed) return;
+    this.#receivedAt = performance.now();
+    if (this.#reader.pendingBytes === 0) this.#frameSince = this.#receivedAt;
+    this.#reader.take(bytes);
+    if (this.#working) return;
+    this.#work().catch((error: unknown) => this.destroy(toBackpackError(error)));
+  }
+
+  /** Handles the frames that are there. */
   async #work(): Promise<void> {
     this.#working = true;
     const { unsentMax = Infinity } = this.#o;
-    let paused = false;
-    for (let frame = this.#queue.shift(); frame !== undefined; frame = this.#queue.shift()) {
+    for (let frame = this.#reader.next(); frame !== undefined; frame = this.#reader.next()) {
       const handled = this.#o.onFrame(frame);
       if (handled !== undefined || this.#unsent > unsentMax) {
-        if (!paused) this.#wire.pause();
-        paused = true;
+        if (!this.#paused) this.#wire.pause();
+        this.#paused = true;
         await handled;
         // Who does not take its answers is not listened to: else every request could cost memory.
         if (this.#unsent > unsentMax) await this.#until(() => this.#unsent <= unsentMax / 2);
       }
       if (this.#closed) return;
+      this.#frameSince = performance.now();
     }
     this.#working = false;
-    this.#frameSince = performance.now();
-    if (paused) this.#wire.resume();
+    if (this.#paused) this.#wire.resume();
+    this.#paused = false;
   }
 
   #sent(bytes: number): void {

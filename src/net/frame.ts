@@ -46,10 +46,8 @@ const known: ReadonlySet<number> = new Set(Object.values(frameType));
 export interface Frame {
   readonly type: number;
   readonly stream: number;
-  /** Payload, in pieces as they arrived; they belong to the receiver. */
-  readonly pieces: readonly Buffer[];
-  /** Length of the payload, bytes. */
-  readonly length: number;
+  /** What the frame brings; its memory is used again when the frame has been handled. */
+  readonly payload: Buffer;
 }
 
 /** A frame as it is sent: pieces to write one after the other. */
@@ -72,96 +70,115 @@ export function sealFrame(
   return [header, ...pieces, mac.tag()];
 }
 
-/** Takes frames out of the bytes that arrive on one direction of a connection. */
-export class FrameDecoder {
+/** Memory of a reader at first, and again when it has nothing to do, bytes. */
+const memoryMin: number = 64 * KiB;
+/** With less memory free than this, a read is not worth a system call. */
+const spaceMin: number = 64 * KiB;
+
+/**
+ * Takes frames out of the bytes that arrive on one direction of a connection. Bytes are gathered in memory of its own,
+ * best by being read to {@link FrameReader.space}. It grows as bytes arrive, whatever a peer announces, and is used
+ * again and again: fresh memory for every read costs more than all that is done with the bytes.
+ */
+export class FrameReader {
   readonly #key: KeyObject;
   #counter = 0;
-  readonly #header: Buffer = Buffer.alloc(frameHeaderBytes);
-  readonly #tag: Buffer = Buffer.alloc(tagBytes);
-  #headerFill = 0;
-  #tagFill = 0;
-  #mac: FrameMac | undefined;
-  #length = 0;
-  #pieces: Buffer[] = [];
+  #memory: Buffer = Buffer.allocUnsafeSlow(memoryMin);
+  /** Frames before it have been handed out. */
+  #start = 0;
   #fill = 0;
+  /** Most that this memory has held: what was never touched is no memory yet. */
+  #touched = 0;
+  /** Whether a frame that was handed out may still be in use. */
+  #lent = false;
+  /** Where bytes go when there is no space behind a frame that is in use. */
+  #spare: Buffer | undefined;
 
   constructor(key: KeyObject) {
     this.#key = key;
   }
 
-  /** Bytes of a frame that is not complete yet: 0 between frames. */
+  /** Bytes that belong to no complete frame yet: 0 between frames. */
   get pendingBytes(): number {
-    return this.#headerFill + this.#fill + this.#tagFill;
+    return this.#fill - this.#start;
   }
 
-  /** Pieces in which the payload of the frame that is not complete yet has come. */
-  get pendingPieces(): number {
-    return this.#pieces.length;
+  /** Bytes of memory that this reader takes. */
+  get heldBytes(): number {
+    return this.#memory.length > memoryMin ? this.#touched : this.pendingBytes;
   }
 
-  /** Length of the payload of the frame that is not complete yet, as far as it is known. */
-  get pendingLength(): number {
-    return this.#length;
+  /** Memory for the next bytes, never empty. They have to be given to {@link take} afterwards. */
+  space(): Buffer {
+    if (!this.#lent) this.#makeRoom(spaceMin);
+    if (this.#fill < this.#memory.length) return this.#memory.subarray(this.#fill);
+    this.#spare ??= Buffer.allocUnsafeSlow(memoryMin);
+    return this.#spare;
+  }
+
+  /** Takes bytes that have arrived, in any memory; those in the last {@link space} are not copied. */
+  take(bytes: Uint8Array): void {
+    const { length } = bytes;
+    const inPlace =
+      bytes.buffer === this.#memory.buffer && bytes.byteOffset === this.#memory.byteOffset + this.#fill;
+    if (!inPlace) {
+      this.#makeRoom(length);
+      this.#memory.set(bytes, this.#fill);
+    }
+    this.#fill += length;
+    this.#touched = Math.max(this.#touched, this.#fill);
   }
 
   /**
-   * Takes more bytes and hands out the frames they complete.
+   * The next frame, once all of it is there. It can be used until the next call.
    * @throws BackpackError BP_PROTOCOL for a frame that is too long, of an unknown type, or not what was sent
    */
-  push(bytes: Buffer, emit: (frame: Frame) => void): void {
-    let at = 0;
-    while (at < bytes.length) {
-      if (this.#headerFill < frameHeaderBytes) {
-        const took = bytes.copy(this.#header, this.#headerFill, at);
-        at += took;
-        this.#headerFill += took;
-        if (this.#headerFill < frameHeaderBytes) return;
-        this.#begin();
-      } else if (this.#fill < this.#length) {
-        const piece = bytes.subarray(at, at + this.#length - this.#fill);
-        this.#mac!.update(piece);
-        this.#pieces.push(piece);
-        at += piece.length;
-        this.#fill += piece.length;
-      } else {
-        const took = bytes.copy(this.#tag, this.#tagFill, at);
-        at += took;
-        this.#tagFill += took;
-        if (this.#tagFill === tagBytes) emit(this.#finish());
-      }
-    }
-  }
-
-  #begin(): void {
-    const length = this.#header.readUInt32BE(0);
-    const type = this.#header.readUInt8(4);
-    const spare = this.#header.readUIntBE(5, 3);
-    if (!known.has(type) || spare !== 0) throw protocolError(`a frame of unknown type ${type}`);
+  next(): Frame | undefined {
+    this.#lent = false;
+    const memory = this.#memory.subarray(this.#start, this.#fill);
+    if (memory.length < frameHeaderBytes) return undefined;
+    const length = memory.readUInt32BE(0);
+    const type = memory.readUInt8(4);
+    if (!known.has(type) || memory.readUIntBE(5, 3) !== 0)
+      throw protocolError(`a frame of unknown type ${type}`);
     const max = type === frameType.data ? dataMax : controlMax;
     if (length > max) throw protocolError(`a frame of ${length} bytes, the limit is ${max}`);
-    this.#length = length;
-    this.#mac = new FrameMac(this.#key, this.#counter);
-    this.#mac.update(this.#header);
+    const end = frameHeaderBytes + length;
+    if (memory.length < end + tagBytes) return undefined;
+    const mac = new FrameMac(this.#key, this.#counter);
     this.#counter += 1;
-  }
-
-  #finish(): Frame {
-    if (!timingSafeEqual(this.#mac!.tag(), this.#tag)) {
+    mac.update(memory.subarray(0, end));
+    if (!timingSafeEqual(mac.tag(), memory.subarray(end, end + tagBytes))) {
       throw protocolError('a frame is not what was sent: its tag is wrong');
     }
-    const frame = {
-      type: this.#header.readUInt8(4),
-      stream: this.#header.readUInt32BE(8),
-      pieces: this.#pieces,
-      length: this.#length,
-    };
-    this.#headerFill = 0;
-    this.#tagFill = 0;
-    this.#fill = 0;
-    this.#length = 0;
-    this.#pieces = [];
-    this.#mac = undefined;
-    return frame;
+    this.#start += end + tagBytes;
+    this.#lent = true;
+    return { type, stream: memory.readUInt32BE(8), payload: memory.subarray(frameHeaderBytes, end) };
+  }
+
+  /** Gives memory back, when nothing is in it. */
+  rest(): void {
+    if (this.#lent || this.#start !== this.#fill) return;
+    this.#spare = undefined;
+    if (this.#memory.length > memoryMin) this.#move(Buffer.allocUnsafeSlow(memoryMin));
+  }
+
+  /** Makes room for bytes behind what has arrived. A frame in use stays where it is. */
+  #makeRoom(bytes: number): void {
+    if (this.#start === this.#fill && !this.#lent) this.#start = this.#fill = 0;
+    if (this.#memory.length - this.#fill >= bytes) return;
+    const needed = this.pendingBytes + bytes;
+    if (needed <= this.#memory.length && !this.#lent) this.#move(this.#memory);
+    else this.#move(Buffer.allocUnsafeSlow(Math.max(memoryMin, 2 ** Math.ceil(Math.log2(needed)))));
+  }
+
+  #move(memory: Buffer): void {
+    const pending = this.pendingBytes;
+    this.#memory.copy(memory, 0, this.#start, this.#fill);
+    if (memory !== this.#memory) this.#touched = pending;
+    this.#memory = memory;
+    this.#start = 0;
+    this.#fill = pending;
   }
 }
 

@@ -7,11 +7,6 @@ import { type Frame, protocolError } from './frame.ts';
 /** What a JSON payload holds. */
 export type Message = Readonly<Record<string, unknown>>;
 
-/** Bytes of a frame's payload. */
-function payloadOf(frame: Frame): Buffer {
-  return frame.pieces.length === 1 ? frame.pieces[0]! : Buffer.concat(frame.pieces, frame.length);
-}
-
 /** A message as payload. */
 export function formatMessage(message: Message): Buffer {
   return Buffer.from(JSON.stringify(message), 'utf8');
@@ -19,7 +14,7 @@ export function formatMessage(message: Message): Buffer {
 
 /** @throws BackpackError BP_PROTOCOL */
 export function parseMessage(frame: Frame): Message {
-  const value = parseJson(payloadOf(frame).toString('utf8'));
+  const value = parseJson(frame.payload.toString('utf8'));
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
     throw protocolError('a message is not an object');
   }
@@ -73,7 +68,7 @@ export function formatItems(items: readonly Item[]): Buffer {
 
 /** @throws BackpackError BP_PROTOCOL */
 export function parseItems(frame: Frame): Item[] {
-  const text = payloadOf(frame).toString('utf8');
+  const text = frame.payload.toString('utf8');
   if (text !== '' && !text.endsWith('\n')) throw protocolError('a listing is cut short');
   return text
     .split('\n')
@@ -98,8 +93,8 @@ export function formatOffset(offset: number): Buffer {
 
 /** @throws BackpackError BP_PROTOCOL */
 export function parseOffset(frame: Frame): number {
-  if (frame.length !== 8) throw protocolError('an offset has 8 bytes');
-  const offset = Number(payloadOf(frame).readBigUInt64BE());
+  if (frame.payload.length !== 8) throw protocolError('an offset has 8 bytes');
+  const offset = Number(frame.payload.readBigUInt64BE());
   if (!Number.isSafeInteger(offset)) throw protocolError('an offset is too large');
   return offset;
 }

@@ -11,6 +11,7 @@ import {
   type TLSSocket,
 } from 'node:tls';
 import { BackpackError } from '../base/errors.ts';
+import { Tap, tapAccepted } from './tap.ts';
 
 /** What TLS needs. Certificates and keys are PEM. */
 export interface TlsOptions {
@@ -43,7 +44,7 @@ const noBinding = Buffer.alloc(0);
 export function dial(address: Address, timeoutMs: number): Promise<Channel> {
   const { host, port, tls } = address;
   return new Promise((resolve, reject) => {
-    const socket = tls === undefined ? connectTcp({ host, port }) : secure(host, port, tls);
+    const socket = tls === undefined ? plain(host, port) : secure(host, port, tls);
     const timer = setTimeout(() => {
       socket.destroy();
       reject(unreachable(address, 'no answer', 'later'));
@@ -62,6 +63,11 @@ export function dial(address: Address, timeoutMs: number): Promise<Channel> {
       }
     });
   });
+}
+
+function plain(host: string, port: number): Socket {
+  const tap = new Tap();
+  return tap.attach(connectTcp({ host, port, onread: tap.onread }));
 }
 
 function secure(host: string, port: number, tls: TlsOptions): TLSSocket {
@@ -86,7 +92,8 @@ export function listen(
   const { host, port, tls } = address;
   let server: Server;
   if (tls === undefined) {
-    server = createServer({ noDelay: true, keepAlive: true }, (socket) => {
+    server = createServer({ noDelay: true, keepAlive: true, pauseOnConnect: true }, (accepted) => {
+      const socket = tapAccepted(accepted);
       accept(socket);
       if (!socket.destroyed) secured(channelOf(socket, undefined));
     });

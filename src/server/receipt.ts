@@ -61,12 +61,10 @@ export class Receipt {
   }
 
   /** Takes the next bytes. */
-  update(pieces: readonly Buffer[]): void {
-    for (const piece of pieces) {
-      this.#sizeBytes += piece.length;
-      if (!this.#container) this.#hash.update(piece);
-      else this.#holdBack(piece);
-    }
+  update(bytes: Buffer): void {
+    this.#sizeBytes += bytes.length;
+    if (this.#container) this.#holdBack(bytes);
+    else this.#hash.update(bytes);
   }
 
   /** @throws BackpackError BP_NOT_AS_SENT */

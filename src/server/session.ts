@@ -20,6 +20,7 @@ import {
 } from '../net/messages.ts';
 import { checkObjectName, isReplaceable, type ObjectInfo } from '../storage/index.ts';
 import { type Account, isRepositoryName, mayUse } from './accounts.ts';
+import { Acks } from './acks.ts';
 import type { BlockPool } from './block-pool.ts';
 import type { ServerLimits } from './limits.ts';
 import type { Metrics } from './metrics.ts';
@@ -65,6 +66,7 @@ export class Session {
   #ended: (() => void) | undefined;
   readonly #since: number = performance.now();
   connection!: Connection;
+  readonly #acks: Acks;
   #lastStream = 0;
   #repository = '';
   #served: Served | undefined;
@@ -72,6 +74,9 @@ export class Session {
 
   constructor(shared: SessionShared, account: Account, peer: string) {
     this.#shared = shared;
+    const acknowledge = (stream: number, { receivedBytes }: Upload): void =>
+      this.connection.send(frameType.ack, stream, [formatOffset(receivedBytes)]);
+    this.#acks = new Acks(acknowledge, shared.limits.windowBytes);
     this.account = account;
     this.peer = peer;
   }
@@ -131,8 +136,8 @@ export class Session {
 
   async #onConnection(frame: Frame): Promise<void> {
     if (frame.type === frameType.ping) {
-      if (frame.length > 8) throw protocolError('a ping that is too long');
-      this.connection.send(frameType.pong, 0, frame.pieces);
+      if (frame.payload.length > 8) throw protocolError('a ping that is too long');
+      this.connection.send(frameType.pong, 0, [Buffer.from(frame.payload)]);
       return;
     }
     if (frame.type !== frameType.open || this.#served !== undefined) throw protocolError('no request');
@@ -200,6 +205,7 @@ export class Session {
 
   #finish(stream: number, type: number, message: Message): void {
     if (!this.#streams.delete(stream)) return;
+    this.#acks.drop(stream);
     this.connection.send(type, stream, [formatMessage(message)]);
   }
 
@@ -349,16 +355,16 @@ export class Session {
     const { upload, key } = running?.upload ?? {};
     if (upload === undefined || upload.outcome !== undefined)
       throw protocolError('data that nobody waits for');
-    this.#shared.metrics.add('received_bytes_total', frame.length);
-    const acknowledge = (): void =>
-      this.connection.send(frameType.ack, stream, [formatOffset(upload.receivedBytes)]);
+    this.#shared.metrics.add('received_bytes_total', frame.payload.length);
+    const { length } = frame.payload;
+    const acknowledge = (): void => this.#acks.add(stream, upload, length);
     const failed = async (error: unknown): Promise<void> => {
       this.#shared.uploads.remove(key!, upload);
       await upload.abort();
       this.#refused(stream, error);
     };
     try {
-      const done = upload.receive(frame.pieces);
+      const done = upload.receive(frame.payload);
       if (done !== undefined) return done.then(acknowledge, failed);
       acknowledge();
     } catch (error) {
@@ -390,6 +396,7 @@ export class Session {
 
   async #abort(stream: number, running: Running): Promise<void> {
     this.#streams.delete(stream);
+    this.#acks.drop(stream);
     running.next?.();
     if (running.upload === undefined) return;
     this.#shared.uploads.remove(running.upload.key, running.upload.upload);

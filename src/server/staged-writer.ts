@@ -16,23 +16,20 @@ export class StagedWriter {
     this.#pool = pool;
   }
 
-  /** Takes pieces; they are free again when it has returned, or its promise resolves. @throws what the writer throws */
-  write(pieces: readonly Buffer[]): void | Promise<void> {
+  /** Takes bytes; they are free again when it has returned, or its promise resolves. @throws what the writer throws */
+  write(bytes: Buffer): void | Promise<void> {
     if (this.#error !== undefined) throw this.#error;
-    for (const [i, piece] of pieces.entries()) {
-      for (let at = 0; at < piece.length; ) {
-        this.#block ??= this.#pool.take();
-        if (this.#block === undefined) return this.#around([piece.subarray(at), ...pieces.slice(i + 1)]);
-        const took = piece.copy(this.#block, this.#fill, at);
-        at += took;
-        this.#fill += took;
-        if (this.#fill < blockBytes) continue;
-        const before = this.#last;
-        this.#handOver();
-        const rest = [piece.subarray(at), ...pieces.slice(i + 1)];
-        // One block may be on its way; the sender waits for the one before it.
-        return before.then(() => this.write(rest));
-      }
+    for (let at = 0; at < bytes.length; ) {
+      this.#block ??= this.#pool.take();
+      if (this.#block === undefined) return this.#around(bytes.subarray(at));
+      const took = bytes.copy(this.#block, this.#fill, at);
+      at += took;
+      this.#fill += took;
+      if (this.#fill < blockBytes) continue;
+      const before = this.#last;
+      this.#handOver();
+      // One block may be on its way; the sender waits for the one before it.
+      return before.then(() => this.write(bytes.subarray(at)));
     }
   }
 
@@ -56,13 +53,13 @@ export class StagedWriter {
     const bytes = block.subarray(0, this.#fill);
     this.#block = undefined;
     this.#fill = 0;
-    this.#append([bytes], () => this.#pool.giveBack(block));
+    this.#append(bytes, () => this.#pool.giveBack(block));
   }
 
-  #append(pieces: readonly Buffer[], after: () => void): void {
+  #append(bytes: Buffer, after: () => void): void {
     this.#last = this.#last
       .then(() => {
-        if (this.#error === undefined) return this.#writer.append(pieces);
+        if (this.#error === undefined) return this.#writer.append([bytes]);
       })
       .catch((error: unknown) => {
         this.#error = error;
@@ -71,8 +68,8 @@ export class StagedWriter {
   }
 
   /** Without a block: straight to the writer. */
-  async #around(pieces: readonly Buffer[]): Promise<void> {
-    this.#append(pieces, () => {});
+  async #around(bytes: Buffer): Promise<void> {
+    this.#append(bytes, () => {});
     await this.#last;
     if (this.#error !== undefined) throw this.#error;
   }

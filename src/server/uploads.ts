@@ -54,14 +54,12 @@ export class Upload {
   }
 
   /** Takes the next bytes. @throws BackpackError BP_NO_SPACE, or what the storage throws; nothing remains then */
-  receive(pieces: readonly Buffer[]): void | Promise<void> {
+  receive(bytes: Buffer): void | Promise<void> {
     const { usage, quotaBytes, receipt } = this.#o;
-    let bytes = 0;
-    for (const piece of pieces) bytes += piece.length;
-    usage.take(bytes, quotaBytes);
-    this.#taken += bytes;
-    receipt.update(pieces);
-    const done = this.#staged.write(pieces);
+    usage.take(bytes.length, quotaBytes);
+    this.#taken += bytes.length;
+    receipt.update(bytes);
+    const done = this.#staged.write(bytes);
     if (done === undefined) return;
     this.#last = done.catch(() => {});
     return done;

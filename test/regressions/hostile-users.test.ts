@@ -238,7 +238,9 @@ it('a link in the place of an object gives no file from elsewhere away', async (
   expect((await client.answer(2)).message['code']).toBe('BP_STORAGE_SHORT');
   expect((await client.answer(3)).message['info']).toMatchObject({ sizeBytes: 0 });
   expect((await client.answer(1)).type).toBe(frameType.done);
-  expect(client.answers.some(({ type, length }) => type === frameType.data && length > 0)).toBe(false);
+  expect(client.answers.some(({ type, payload }) => type === frameType.data && payload.length > 0)).toBe(
+    false,
+  );
   // What is written takes the place of the link, not of what it leads to.
   const bytes = Buffer.from('new');
   client.send(frameType.put, 4, { name: 'README.txt', token: tokenOf(4), replace: true });

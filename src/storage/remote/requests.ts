@@ -143,15 +143,12 @@ export class GetRequest implements Request {
     } else this.#into ??= Buffer.allocUnsafeSlow(Math.min(total, trustedBytes));
   }
 
-  #take(frame: Frame): void {
-    if (this.#total === undefined || this.#got + frame.length > this.#total) {
-      throw protocolError('more bytes than were asked for');
-    }
-    for (const piece of frame.pieces) {
-      if (this.#got + piece.length > this.#into!.byteLength) this.#grow(this.#got + piece.length);
-      this.#into!.set(piece, this.#got);
-      this.#got += piece.length;
-    }
+  #take({ payload }: Frame): void {
+    const end = this.#got + payload.length;
+    if (this.#total === undefined || end > this.#total) throw protocolError('more bytes than were asked for');
+    if (end > this.#into!.byteLength) this.#grow(end);
+    this.#into!.set(payload, this.#got);
+    this.#got = end;
   }
 
   #grow(needed: number): void {

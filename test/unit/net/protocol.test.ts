@@ -8,12 +8,13 @@ import { BackpackError } from '../../../src/base/errors.ts';
 import { Xxh64, xxh64 } from '../../../src/codec/xxhash.ts';
 import { formatAccessKey, parseAccessKey } from '../../../src/net/access-key.ts';
 import { formatError, parseError } from '../../../src/net/error-message.ts';
-import { FrameDecoder, sealFrame } from '../../../src/net/frame.ts';
+import { FrameReader, sealFrame } from '../../../src/net/frame.ts';
 import { parseClientHello, schedule } from '../../../src/net/handshake.ts';
 import { readPem } from '../../../src/net/pem.ts';
 import { parseRemoteLocation } from '../../../src/storage/remote/location.ts';
 import { top, Vector } from '../../vectors/load.ts';
 import { codeOf, runs } from '../support.ts';
+import { framesIn } from './frames-in.ts';
 
 const names = readdirSync(join(top, 'test-vectors/protocol')).map((file) => `protocol/${file.slice(0, -4)}`);
 const hex = (bytes: Uint8Array): string => Buffer.from(bytes).toString('hex');
@@ -21,14 +22,15 @@ const bytesOf = (v: Vector, key: string): Buffer =>
   v.get(key) === 'none' ? Buffer.alloc(0) : Buffer.from(v.get(key), 'hex');
 
 function decode(key: Buffer, pieces: Iterable<Buffer>): { code: string; shown: string } {
-  const decoder = new FrameDecoder(createSecretKey(key));
+  const reader = new FrameReader(createSecretKey(key));
   const shown: string[] = [];
   const code = codeOf(() => {
     for (const piece of pieces) {
-      decoder.push(piece, ({ type, stream, length, pieces: payload }) => {
-        const sum = createHash('sha256').update(Buffer.concat(payload)).digest('hex');
-        shown.push(`${type}/${stream}/${length}/${sum}`);
-      });
+      reader.take(piece);
+      for (let frame = reader.next(); frame !== undefined; frame = reader.next()) {
+        const sum = createHash('sha256').update(frame.payload).digest('hex');
+        shown.push(`${frame.type}/${frame.stream}/${frame.payload.length}/${sum}`);
+      }
     }
   });
   return { code: code === 'ok' ? 'accept' : code, shown: shown.join(' ') || 'none' };
@@ -75,17 +77,76 @@ describe('frames', () => {
       fc.property(fc.array(frame, { maxLength: 6 }), fc.integer({ min: 1, max: 100 }), (list, size) => {
         const sealed = list.flatMap(([type, stream, pieces], i) => sealFrame(key, i, type, stream, pieces));
         const found: unknown[] = [];
-        const decoder = new FrameDecoder(key);
+        const reader = new FrameReader(key);
         for (const piece of cut(Buffer.concat(sealed), size)) {
-          decoder.push(piece, (one) => found.push([one.type, one.stream, hex(Buffer.concat(one.pieces))]));
+          for (const one of framesIn(reader, piece)) found.push([one.type, one.stream, hex(one.payload)]);
         }
         expect(found).toEqual(
           list.map(([type, stream, pieces]) => [type, stream, hex(Buffer.concat(pieces))]),
         );
-        expect(decoder.pendingBytes).toBe(0);
+        expect(reader.pendingBytes).toBe(0);
       }),
       runs(50),
     );
+  });
+
+  it('come out of the memory that they were read to, and stay as they are while they are in use', () => {
+    const length = fc.oneof(fc.nat(300), fc.nat(100_000), fc.constant(262_144), fc.constant(1_048_576));
+    // How much a read brings, whether the frame is still in use during the next read, and a rest in between.
+    const step = fc.tuple(fc.integer({ min: 1, max: 700_000 }), fc.boolean(), fc.boolean());
+    fc.assert(
+      fc.property(
+        fc.array(length, { minLength: 1, maxLength: 12 }),
+        fc.array(step, { minLength: 1, maxLength: 20 }),
+        (lengths, steps) => {
+          const payloads = lengths.map((bytes, i) => Buffer.alloc(bytes, `${i}.`));
+          const wire = Buffer.concat(payloads.flatMap((payload, i) => sealFrame(key, i, 3, 1, [payload])));
+          const reader = new FrameReader(key);
+          const frames: Buffer[] = [];
+          let inUse: Buffer | undefined;
+          let space = reader.space();
+          for (let at = 0, i = 0; at < wire.length; i += 1) {
+            const [most, keeps, rests] = steps[i % steps.length]!;
+            const count = Math.min(most, space.length, wire.length - at);
+            wire.copy(space, 0, at, at + count);
+            at += count;
+            // A read that was begun before a frame was done goes where it was told to.
+            reader.take(space.subarray(0, count));
+            if (inUse !== undefined) expect(inUse.equals(payloads[frames.length - 1]!)).toBe(true);
+            inUse = undefined;
+            for (let one = reader.next(); one !== undefined; one = reader.next()) {
+              frames.push(Buffer.from(one.payload));
+              if (!keeps) continue;
+              inUse = one.payload;
+              break;
+            }
+            if (rests) reader.rest();
+            space = reader.space();
+            expect(space.length).toBeGreaterThan(0);
+            expect(reader.heldBytes).toBeLessThanOrEqual(2 * (1_048_576 + 65_536));
+          }
+          for (let one = reader.next(); one !== undefined; one = reader.next()) {
+            frames.push(Buffer.from(one.payload));
+          }
+          expect(frames.map((frame, i) => frame.equals(payloads[i]!))).toEqual(payloads.map(() => true));
+          expect(reader.pendingBytes).toBe(0);
+          reader.rest();
+          expect(reader.heldBytes).toBe(0);
+        },
+      ),
+      runs(60),
+    );
+  });
+
+  it('cost no memory for what was only announced', () => {
+    const reader = new FrameReader(key);
+    const sealed = Buffer.concat(sealFrame(key, 0, 3, 1, [Buffer.alloc(1_048_576)]));
+    for (let at = 0; at < 300_000; at += 1000) {
+      reader.take(sealed.subarray(at, at + 1000));
+      expect(reader.next()).toBeUndefined();
+      expect(reader.heldBytes).toBe(at + 1000);
+      expect(reader.space().length).toBeLessThan(2 * (at + 70_000));
+    }
   });
 
   it('the longest data frame is taken', () => {

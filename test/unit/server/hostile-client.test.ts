@@ -366,7 +366,7 @@ describe('names and rights', () => {
     const answers = new Set<string>();
     for (const repository of ['repo', 'absent', '..', 'repo/packs', '']) {
       const client = await RawClient.open(server, bob.access, repository);
-      answers.add(JSON.stringify(client.answers[0]!.pieces.map(String)));
+      answers.add(JSON.stringify(String(client.answers[0]!.payload)));
       client.send(frameType.stat, 1, { name: pack(1) });
       await client.until(() => client.closed);
     }

@@ -3,12 +3,13 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { systemRandom } from '../../../src/base/ports.ts';
-import { type Frame, FrameDecoder, frameType, sealFrame } from '../../../src/net/frame.ts';
+import { type Frame, FrameReader, frameType, sealFrame } from '../../../src/net/frame.ts';
 import { greetClient } from '../../../src/net/handshake.ts';
 import { formatItems, formatMessage, formatOffset, type Message } from '../../../src/net/messages.ts';
 import { dial } from '../../../src/net/transport.ts';
 import { listAll, type Storage } from '../../../src/storage/index.ts';
 import { RemoteStorage } from '../../../src/storage/remote/remote.ts';
+import { framesIn } from '../net/frames-in.ts';
 import { codeOfAsync } from '../support.ts';
 import { everybody, idOf } from './rig.ts';
 
@@ -43,14 +44,14 @@ async function clientOf(answer: (liar: Liar, frame: Frame) => void): Promise<Sto
     };
     const { keys } = await greetClient(socket, gate, Buffer.alloc(0), systemRandom);
     const liar = new Liar(socket, keys.serverFrames);
-    const decoder = new FrameDecoder(keys.clientFrames);
+    const reader = new FrameReader(keys.clientFrames);
     const opened = formatMessage({ role: 'admin', timeMs: 0 });
-    socket.on('data', (bytes: Buffer) =>
-      decoder.push(bytes, (frame) => {
+    socket.on('data', (bytes: Buffer) => {
+      for (const frame of framesIn(reader, bytes)) {
         if (frame.type === frameType.open) liar.send(frameType.opened, 0, opened);
         else answer(liar, frame);
-      }),
-    );
+      }
+    });
     socket.resume();
   });
 }

@@ -8,7 +8,7 @@ import { systemRandom } from '../../../src/base/ports.ts';
 import { xxh64 } from '../../../src/codec/xxhash.ts';
 import { formatHeader, formatTrailer, type Header } from '../../../src/format/header.ts';
 import type { Kind } from '../../../src/format/names.ts';
-import { type Frame, FrameDecoder, frameType, sealFrame } from '../../../src/net/frame.ts';
+import { type Frame, FrameReader, frameType, sealFrame } from '../../../src/net/frame.ts';
 import { type AccessKey, greetServer, type SessionKeys } from '../../../src/net/handshake.ts';
 import { type Faults, loopback } from '../../../src/net/loopback.ts';
 import { formatMessage, type Message, parseMessage } from '../../../src/net/messages.ts';
@@ -17,6 +17,7 @@ import type { Account } from '../../../src/server/accounts.ts';
 import { Server, type ServerOptions } from '../../../src/server/server.ts';
 import { MemoryStorage, type Storage } from '../../../src/storage/index.ts';
 import { type RemoteOptions, RemoteStorage } from '../../../src/storage/remote/remote.ts';
+import { framesIn } from '../net/frames-in.ts';
 import { header } from '../support.ts';
 
 /** The account of clients that need no key. */
@@ -126,8 +127,8 @@ export class RawClient {
     const client = typeof to === 'number' ? await RawClient.dial(to) : RawClient.connect(to);
     const { keys } = await greetServer(client.wire, access, Buffer.alloc(0), systemRandom);
     client.#keys = keys;
-    const decoder = new FrameDecoder(keys.serverFrames);
-    client.wire.on('data', (bytes: Buffer) => decoder.push(bytes, (frame) => client.answers.push(frame)));
+    const reader = new FrameReader(keys.serverFrames);
+    client.wire.on('data', (bytes: Buffer) => client.answers.push(...framesIn(reader, bytes)));
     client.send(frameType.open, 0, { repository });
     await client.until(() => client.answers.length > 0 || client.closed);
     if (client.closed) throw new Error('refused');
