@@ -41,6 +41,13 @@ interface Reading {
   readonly done: Promise<void>;
 }
 
+/** Consecutive records of a pack. */
+export interface Span {
+  readonly reader: ContainerReader;
+  readonly record: number;
+  readonly count: number;
+}
+
 /** Records that were read, as the extents name them. */
 interface Window {
   readonly reading: Reading;
@@ -121,23 +128,27 @@ export class RecordSource {
     const max = reader.header.id === pack ? Math.min(last, reader.records - 1) - record + 1 : 1;
     const reading = await this.#get(reader, ordinal, max);
     this.#window = { reading, pack, first: record };
-    this.#beginAll(reader, ordinal + reading.count, ordinal + max);
+    this.#beginAll([{ reader, record: ordinal + reading.count, count: max - reading.count }]);
   }
 
   /** Begins to read records that {@link run} will be asked for next. Its failure is that call's. */
-  ahead(pack: ContainerReader, first: number, count: number): void {
-    if (this.#ahead.length === 0 && first + count <= pack.records) this.#beginAll(pack, first, first + count);
+  ahead(next: Span): void {
+    this.#beginAll([next]);
   }
 
-  /** Decodes consecutive records one behind the other to `into`. @returns bytes decoded */
-  async run(pack: ContainerReader, first: number, count: number, into: number): Promise<number> {
+  /**
+   * Decodes consecutive records one behind the other to `into`.
+   * @param next what will be asked for next: it is begun as soon as there is memory for it
+   * @returns bytes decoded
+   */
+  async run({ reader, record, count }: Span, into: number, next?: Span): Promise<number> {
     let done = 0;
-    const end = first + count;
-    for (let at = first; at < end; ) {
-      const reading = await this.#get(pack, at, end - at);
-      const next = at + reading.count;
-      this.#beginAll(pack, next, end);
-      for (; at < next; at += 1) done += this.#open(reading, at, into + done);
+    const end = record + count;
+    for (let at = record; at < end; ) {
+      const reading = await this.#get(reader, at, end - at);
+      const rest = { reader, record: at + reading.count, count: end - at - reading.count };
+      this.#beginAll(next === undefined ? [rest] : [rest, next]);
+      for (; at < rest.record; at += 1) done += this.#open(reading, at, into + done);
     }
     return done;
   }
@@ -160,14 +171,23 @@ export class RecordSource {
     return reading;
   }
 
-  /** Begins to read what comes between, as far as it was not begun and there is room. */
-  #beginAll(pack: ContainerReader, first: number, end: number): void {
-    const last = this.#ahead.at(-1);
-    let at = last === undefined ? first : last.ordinal + last.count;
-    while (at < end && this.#ahead.length < aheadMax) {
-      const reading = this.#begin(pack, at, end - at);
-      this.#ahead.push(reading);
-      at += reading.count;
+  /** Begins to read spans, one behind the other, as far as that was not begun and there is room. */
+  #beginAll(spans: readonly Span[]): void {
+    let begun = 0;
+    for (const { reader, record, count } of spans) {
+      const end = Math.min(record + count, reader.records);
+      for (let at = record; at < end; ) {
+        let reading = this.#ahead[begun];
+        // Something else was begun: whoever asks for records next will find out.
+        if (reading !== undefined && (reading.reader !== reader || reading.ordinal !== at)) return;
+        if (reading === undefined) {
+          if (this.#ahead.length === aheadMax) return;
+          reading = this.#begin(reader, at, end - at);
+          this.#ahead.push(reading);
+        }
+        begun += 1;
+        at += reading.count;
+      }
     }
   }
 

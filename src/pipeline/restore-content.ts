@@ -17,7 +17,11 @@ const fileBytes: number = partBytes + 4 * MiB;
 
 /** Whether an extent is a part of one record, or the whole of it. */
 function isSlice(extent: Extent): boolean {
-  return extent.count === 1 && extent.pack !== hole && extent.pack !== zeros;
+  return extent.count === 1 && !isEmpty(extent);
+}
+
+function isEmpty({ pack }: Extent): boolean {
+  return pack === hole || pack === zeros;
 }
 
 /** See the file's comment. Not for two callers at once. */
@@ -69,18 +73,21 @@ export class FileContent {
   /**
    * Puts extents of at most one part together.
    * @param shift how far behind {@link address}, less than a page
+   * @param next those of the part that will be asked for next: they are begun to be read as soon as there is room
    * @returns their length
    */
-  async gather(extents: readonly Extent[], writer: string, shift = 0): Promise<number> {
+  async gather(
+    extents: readonly Extent[],
+    writer: string,
+    shift = 0,
+    next: readonly Extent[] = [],
+  ): Promise<number> {
     let filled = 0;
-    for (const extent of extents) {
+    for (const [i, extent] of extents.entries()) {
       if (filled + extent.length > fileBytes) throw reject('E_EXTENT', 'an extent is longer than its file');
       const into = this.#at + shift + filled;
-      if (extent.pack === hole || extent.pack === zeros) {
-        this.#kernel.bytes.fill(0, into, into + extent.length);
-      } else {
-        await this.#data(extent, writer, into);
-      }
+      if (isEmpty(extent)) this.#kernel.bytes.fill(0, into, into + extent.length);
+      else await this.#data(extent, writer, into, await this.#first(extents[i + 1] ?? next[0], writer));
       filled += extent.length;
     }
     return filled;
@@ -88,14 +95,17 @@ export class FileContent {
 
   /** Begins to read what {@link gather} will be asked for next. */
   async ahead(extents: readonly Extent[], writer: string): Promise<void> {
-    const [first] = extents;
-    if (first === undefined || first.pack === hole || first.pack === zeros) return;
+    const first = await this.#first(extents[0], writer);
+    if (first !== undefined) this.#source.ahead(first);
+  }
+
+  /** The records an extent begins with, when they can be read ahead. What is wrong with it is told when it is asked for. */
+  async #first(extent: Extent | undefined, writer: string): Promise<PackPiece | undefined> {
+    if (extent === undefined || isEmpty(extent)) return undefined;
     try {
-      const [piece] = await this.#source.pieces(first, writer);
-      if (piece !== undefined && piece.offset === 0)
-        this.#source.ahead(piece.reader, piece.record, piece.count);
+      return (await this.#source.pieces(extent, writer))[0];
     } catch {
-      // It is asked for again, and then told.
+      return undefined;
     }
   }
 
@@ -119,15 +129,22 @@ export class FileContent {
     return addressOf(extent, this.#source.ready(pack, record)!);
   }
 
-  async #data(extent: Extent, writer: string, into: number): Promise<void> {
+  async #data(extent: Extent, writer: string, into: number, next: PackPiece | undefined): Promise<void> {
     let at = into;
-    for (const piece of await this.#source.pieces(extent, writer)) {
-      await this.#piece(piece, extent, writer, at);
+    const pieces = await this.#source.pieces(extent, writer);
+    for (const [i, piece] of pieces.entries()) {
+      await this.#piece(piece, extent, writer, at, pieces[i + 1] ?? next);
       at += piece.length;
     }
   }
 
-  async #piece(piece: PackPiece, extent: Extent, writer: string, into: number): Promise<void> {
+  async #piece(
+    piece: PackPiece,
+    extent: Extent,
+    writer: string,
+    into: number,
+    next: PackPiece | undefined,
+  ): Promise<void> {
     const { reader, record, count, length, offset } = piece;
     const { lengths } = reader.table;
     // A count is whatever the entry says: it is compared before anything is counted up to it.
@@ -138,7 +155,7 @@ export class FileContent {
     let whole = 0;
     for (let i = 0; i < count; i += 1) whole += lengths[record + i] ?? Number.NaN;
     if (whole === length && offset === 0) {
-      await this.#source.run(reader, record, count, into);
+      await this.#source.run(piece, into, next);
       return;
     }
     if (count !== 1)

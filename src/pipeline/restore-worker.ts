@@ -287,8 +287,10 @@ export class RestoreWorker {
     // In memory it begins as far behind a page boundary as in the file: then whole pages can be written as they are.
     const shift = start % pageBytes;
     const address = this.#content.address + shift;
-    const length = empty ? first!.length : await this.#content.gather(extents, task.writer, shift);
-    await this.#content.ahead(task.parts[next] ?? [], task.writer);
+    const after = task.parts[next] ?? [];
+    const length = empty ? first!.length : await this.#content.gather(extents, task.writer, shift, after);
+    // What had no room before, or follows a hole.
+    await this.#content.ahead(after, task.writer);
     if (!(await chain.turn(part))) return 'failed';
     const bytes = kernel.hashStateBytes;
     if (part === 0) kernel.hashInit(this.#state);

@@ -43,8 +43,8 @@ it('waits for a read that nobody wants before its memory is used again', async (
 
   // The one that is given up ends while the fourth one, which would have its memory, has its bytes and says so later.
   turns.push([100, 100], [0, 0], [0, 0], [0, 300]);
-  records.ahead(pack, 18, 1);
-  const length = await records.run(pack, 0, 17, into);
+  records.ahead({ reader: pack, record: 18, count: 1 });
+  const length = await records.run({ reader: pack, record: 0, count: 17 }, into);
   expect(length).toBeGreaterThan(12 * MiB);
   const got = Buffer.from(codec.kernel.bytes.subarray(into, into + length));
   expect(got.equals(content.subarray(0, length))).toBe(true);
@@ -74,9 +74,45 @@ it('has several reads on their way at once, and no more than it has memory for',
   const records = new RecordSource(repository.read, codec);
   const into = codec.kernel.reserve(48 * MiB);
   const pack = await ContainerReader.open(repository.read, largest!.name);
-  const length = await records.run(pack, 0, pack.records, into);
+  const length = await records.run({ reader: pack, record: 0, count: pack.records }, into);
   expect(most).toBe(2);
   const got = Buffer.from(codec.kernel.bytes.subarray(into, into + length));
   expect(content.includes(got.subarray(0, 1000))).toBe(true);
   expect(got.equals(content.subarray(content.indexOf(got.subarray(0, 1000))).subarray(0, length))).toBe(true);
+});
+
+it('begins what is asked for next while it opens the last of this, and reads nothing twice', async () => {
+  const source = temporaryFolder();
+  const content = noise(48 * MiB, 7);
+  writeFileSync(join(source, 'file'), content);
+  const repository = await newRepository();
+  await backUp(repository, source);
+  const [largest] = (await listAll(repository.storage, 'packs/')).sort((a, b) => b.sizeBytes - a.sizeBytes);
+  const { storage } = repository;
+  const get = storage.get.bind(storage);
+  const begun: number[] = [];
+  storage.get = async (name, options = {}) => {
+    if (options.into !== undefined) begun.push(options.range!.offset);
+    return get(name, options);
+  };
+  const codec = new RecordCodec(4 * MiB, RecordSource.bytes + 48 * MiB + 4096);
+  const records = new RecordSource(repository.read, codec);
+  const into = codec.kernel.reserve(48 * MiB);
+  const pack = await ContainerReader.open(repository.read, largest!.name);
+  const half = Math.floor(pack.records / 2);
+  const next = { reader: pack, record: half, count: pack.records - half };
+  begun.length = 0;
+  const first = await records.run({ reader: pack, record: 0, count: half }, into, next);
+  expect(begun.filter((offset) => offset >= pack.rangeOf(half, 1).offset).length).toBe(2);
+  const second = await records.run(next, into + first);
+  expect(new Set(begun).size).toBe(begun.length);
+  const got = Buffer.from(codec.kernel.bytes.subarray(into, into + first + second));
+  expect(got.equals(content.subarray(content.indexOf(got.subarray(0, 1000))).subarray(0, got.length))).toBe(
+    true,
+  );
+
+  // What was begun and is not what is asked for is no harm.
+  records.ahead(next);
+  const again = await records.run({ reader: pack, record: 0, count: 3 }, into);
+  expect(codec.kernel.bytes.subarray(into, into + again).equals(got.subarray(0, again))).toBe(true);
 });
