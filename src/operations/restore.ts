@@ -35,6 +35,7 @@ import { foldsNames, makeTarget, noSpace, spaceAt, type Target } from '../target
 import { Jail } from '../target/jail.ts';
 import { everything, type MetadataPolicy } from '../target/metadata.ts';
 import { removeTree } from '../target/remove.ts';
+import { mustKnowOrigin } from './original.ts';
 
 /** What to restore and where. */
 export interface RestoreOptions {
@@ -43,6 +44,8 @@ export interface RestoreOptions {
   /** Path in the snapshot; empty for all. */
   readonly path: ByteString;
   readonly target: string;
+  /** The target is `/`, to where absolute paths came from: what was not backed up by one is refused. */
+  readonly intoOriginal?: boolean;
   /** What of owners, modes and attributes is wanted; default: all that this user may set. */
   readonly metadata?: MetadataPolicy;
   /** What is done about files that are there; default `never`. */
@@ -152,6 +155,7 @@ export async function restore(
   const started = Date.now();
   const list = await listSnapshots(repository);
   const info = findSnapshot(list, options.snapshot);
+  if (options.intoOriginal === true) mustKnowOrigin(info, options.path);
   const snapshot = await loadSnapshot(repository, info);
   const task = new RestoreTask(repository, info, options, emit);
   // What cannot be read may be a later snapshot all the same, or say that this one was forgotten.

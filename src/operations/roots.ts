@@ -93,13 +93,18 @@ function namedAs({ real, stored }: SourceRoot): ByteString {
 
 const recordedMax = 1000;
 
+/** What holds a path in any case. */
+function top(path: ByteString): ByteString {
+  return path.startsWith('/') ? '/' : '';
+}
+
 /** Stored paths of roots as a snapshot names them: of a long list of files, only the folders that hold them. */
 export function recordedRoots(roots: readonly SourceRoot[]): ByteString[] {
   const all = roots.map(namedAs);
   let depth = all.reduce((most, path) => Math.max(most, path.split('/').length), 0);
   let found = all;
-  for (; found.length > recordedMax && depth > 0; depth -= 1) {
-    found = [...new Set(found.map((path) => path.split('/').slice(0, depth).join('/')))];
+  for (; found.length > recordedMax && depth >= 0; depth -= 1) {
+    found = [...new Set(found.map((path) => path.split('/').slice(0, depth).join('/') || top(path)))];
   }
-  return found.length > recordedMax ? [''] : found;
+  return found;
 }

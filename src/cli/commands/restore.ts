@@ -120,6 +120,7 @@ export async function restore(
         snapshot,
         path,
         target,
+        intoOriginal: options.intoOriginal === true,
         rules,
         ...wishes,
         signal: context.signal,
