@@ -85,6 +85,8 @@ export type BackupEvent =
       readonly others: number;
     }
   | { readonly type: 'warning'; readonly path: string; readonly warnings: readonly string[] }
+  /** The program whose output is stored ended well and wrote nothing. */
+  | { readonly type: 'empty-stream'; readonly path: string }
   /** A file whose content changed though nothing else of it did: only found by `readAll`. */
   | { readonly type: 'silent-change'; readonly path: string }
   /** Entries whose extended attributes and flags could not be looked at; once, at the end. */

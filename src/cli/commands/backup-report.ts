@@ -68,6 +68,11 @@ export function show(voice: Voice, progress: Progress, counts: Shown, event: Bac
     voice.event({ type: 'warning', code: error.code, message, object, hint });
     progress.done();
     voice.warn(`warning: ${safe(message)} (${error.code})\n  next: ${hint}\n`);
+  } else if (event.type === 'empty-stream') {
+    const message = 'is empty: the program ended well, but wrote nothing';
+    voice.event({ type: 'warning', code: 'BP_STREAM_EMPTY', message, path: byteStringToText(event.path) });
+    progress.done();
+    voice.warn(`warning: ${spelled(event.path)} ${message} (BP_STREAM_EMPTY)\n`);
   } else if (event.type === 'key-file') {
     const message = 'is a key file of a repository: whoever can read this backup can read that repository';
     voice.event({ type: 'warning', code: 'BP_KEY_IN_SOURCE', message, path: byteStringToText(event.path) });
