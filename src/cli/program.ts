@@ -176,7 +176,7 @@ export function buildProgram(context: Context, version: string, done: SetExitCod
 
   const config = program.command('config').description('show the settings');
   common(config.command('show'))
-    .description('show the settings in force')
+    .description('show every setting in force')
     .option('--origin', 'show where each setting came from')
     .action(async (options: CommonOptions) => {
       const { configShow } = await import('./commands/config.ts');

@@ -7,6 +7,11 @@ export function bytes(value: number): string {
   return prettyBytes(value, { maximumFractionDigits: value < 1e6 ? 0 : 2 });
 }
 
+/** A size as somebody set it: `512 MiB` for 512M, `2 MB` for 2 MB. */
+export function bytesAsSet(value: number): string {
+  return prettyBytes(value, { binary: value % 1024 === 0, maximumFractionDigits: 2 });
+}
+
 /** `14,006`, as toLocaleString('en-US') has it, which takes 15 ms when it is called first. */
 export function count(value: number): string {
   return String(value).replace(/\B(?=(?:\d{3})+$)/g, ',');
