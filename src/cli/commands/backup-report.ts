@@ -116,6 +116,11 @@ function warn(
 
 const errorsShown = 10;
 
+/** Files that look unchanged and are so young that they are read all the same. */
+export function reread(files: number): string {
+  return files === 0 ? '' : `, read again to be sure ${count(files)}`;
+}
+
 /** Words the summary. @param first what to say after the very first backup @param again the command that restores */
 export function report(voice: Voice, s: BackupSummary, first: string, again: string): void {
   const unread =
@@ -126,11 +131,10 @@ export function report(voice: Voice, s: BackupSummary, first: string, again: str
     s.bytesRead > 0 && s.bytesStored > 0 && s.bytesRead > s.bytesStored
       ? ` (${(s.bytesRead / s.bytesStored).toFixed(1)}x smaller)`
       : '';
-  const reread = s.rereadFiles === 0 ? '' : `, read again to be sure ${count(s.rereadFiles)}`;
   const excluded =
     s.excluded === 0 ? '' : `Excluded ${counted(s.excluded, 'file or folder', 'files and folders')}\n`;
   voice.say(
-    `${unread}${counted(s.files, 'file')}, ${bytes(s.bytes)}: new ${count(s.newFiles)}, changed ${count(s.changedFiles)}, unchanged ${count(s.unchangedFiles)}${reread}\n${excluded}` +
+    `${unread}${counted(s.files, 'file')}, ${bytes(s.bytes)}: new ${count(s.newFiles)}, changed ${count(s.changedFiles)}, unchanged ${count(s.unchangedFiles)}${reread(s.rereadFiles)}\n${excluded}` +
       `Read ${bytes(s.bytesRead)}, stored ${bytes(s.bytesStored)}${smaller} in ${duration(s.elapsedMs)}\n${first}` +
       `Restore with: ${again}\n`,
   );

@@ -80,8 +80,16 @@ export async function backup(
   if (options.dryRun === true) {
     const opened = await openIfThere(settings);
     if (opened !== undefined) await checkHead(opened.repository, heads);
-    const chosen = { roots, filter: ownOf(opened?.keyPath ?? ''), host, ...named, signal: context.signal };
-    return previewBackup(voice, opened?.repository, chosen);
+    return previewBackup(voice, opened?.repository, {
+      roots,
+      filter: ownOf(opened?.keyPath ?? ''),
+      host,
+      ...named,
+      readAll: options.readAll === true,
+      withAtime: options.withAtime === true,
+      ...decideOf(context),
+      signal: context.signal,
+    });
   }
   const { opened, first } = await openOrMake(settings, voice);
   const { repository } = opened;
