@@ -9,6 +9,7 @@ import { type ByteString, byteStringToText, utf8ToByteString } from '../base/byt
 import { BackpackError, toBackpackError } from '../base/errors.ts';
 import { unmakeFolders } from '../base/folders.ts';
 import { threadsWithin } from '../base/open-files.ts';
+import { formatSize } from '../base/sizes.ts';
 import { PackFinder } from '../container/pack-finder.ts';
 import type { Entry } from '../format/entry-stream.ts';
 import { shortId } from '../format/names.ts';
@@ -373,8 +374,9 @@ class RestoreTask {
       jail,
       space.blockBytes,
     );
+    const [needed, free, missing] = [need.bytes, space.bytes, need.bytes - space.bytes].map(formatSize);
     if (need.bytes > space.bytes)
-      throw noSpace(target, `it needs ${need.bytes} bytes, and ${space.bytes} are free`);
+      throw noSpace(target, `it needs ${needed}, ${free} are free, ${missing} are missing`);
     if (need.files > (space.files ?? Infinity))
       throw noSpace(target, `it needs ${need.files} files, and ${space.files} can be made`);
   }
