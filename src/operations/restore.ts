@@ -6,7 +6,7 @@ import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { Breath } from '../base/breath.ts';
 import { type ByteString, byteStringToText, utf8ToByteString } from '../base/bytes.ts';
-import { BackpackError, toBackpackError } from '../base/errors.ts';
+import { BackpackError, systemReason, toBackpackError } from '../base/errors.ts';
 import { unmakeFolders } from '../base/folders.ts';
 import { threadsWithin } from '../base/open-files.ts';
 import { formatSize } from '../base/sizes.ts';
@@ -438,15 +438,11 @@ function usableTarget(target: string): Target {
   } catch (error) {
     const found = asTargetError(error, utf8ToByteString(target));
     if (found.kind === 'space') throw found;
-    throw new BackpackError(
-      'BP_TARGET_WRITE',
-      `cannot use ${target} as target: ${(error as Error).message}`,
-      {
-        kind: 'target',
-        cause: error,
-        hint: 'give another folder with --to DIR',
-      },
-    );
+    throw new BackpackError('BP_TARGET_WRITE', `cannot use ${target} as target: ${systemReason(error)}`, {
+      kind: 'target',
+      cause: error,
+      hint: 'give another folder with --to DIR',
+    });
   }
 }
 
