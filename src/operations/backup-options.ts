@@ -110,6 +110,8 @@ export interface BackupSummary {
   readonly otherEntries: number;
   /** Bytes of file content read. */
   readonly bytesRead: number;
+  /** Bytes of them that the repository did not have, before compression; runs of zeros count as none. */
+  readonly bytesAdded: number;
   /** Bytes written to the storage. */
   readonly bytesStored: number;
   readonly sourceErrors: number;

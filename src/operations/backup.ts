@@ -483,6 +483,7 @@ class Attempt {
       rereadFiles: counts.rereadFiles,
       otherEntries: counts.others,
       bytesRead: this.#progress.bytes.bytesRead,
+      bytesAdded: this.#progress.bytes.bytesAdded,
       bytesStored: stored + this.#metaBytes,
       sourceErrors: this.#errors.length,
       tornFiles: this.#torn,

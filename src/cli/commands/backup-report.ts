@@ -127,15 +127,15 @@ export function report(voice: Voice, s: BackupSummary, first: string, again: str
     s.sourceErrors === 0
       ? ''
       : `${counted(s.sourceErrors, 'file or folder', 'files or folders')} could not be read\n`;
-  const smaller =
-    s.bytesRead > 0 && s.bytesStored > 0 && s.bytesRead > s.bytesStored
-      ? ` (${(s.bytesRead / s.bytesStored).toFixed(1)}x smaller)`
-      : '';
+  // What was known already was not compressed, and would make a ratio of thousands.
+  const fresh = s.bytesAdded === s.bytesRead ? '' : `, of it new ${bytes(s.bytesAdded)}`;
+  const ratio = s.bytesStored === 0 ? '0.0' : (s.bytesAdded / s.bytesStored).toFixed(1);
+  const smaller = Number(ratio) > 1 ? ` (${ratio}x smaller)` : '';
   const excluded =
     s.excluded === 0 ? '' : `Excluded ${counted(s.excluded, 'file or folder', 'files and folders')}\n`;
   voice.say(
     `${unread}${counted(s.files, 'file')}, ${bytes(s.bytes)}: new ${count(s.newFiles)}, changed ${count(s.changedFiles)}, unchanged ${count(s.unchangedFiles)}${reread(s.rereadFiles)}\n${excluded}` +
-      `Read ${bytes(s.bytesRead)}, stored ${bytes(s.bytesStored)}${smaller} in ${duration(s.elapsedMs)}\n${first}` +
+      `Read ${bytes(s.bytesRead)}${fresh}, stored ${bytes(s.bytesStored)}${smaller} in ${duration(s.elapsedMs)}\n${first}` +
       `Restore with: ${again}\n`,
   );
   voice.result(
@@ -156,6 +156,7 @@ export function report(voice: Voice, s: BackupSummary, first: string, again: str
     filesReread: s.rereadFiles,
     bytes: s.bytes,
     bytesRead: s.bytesRead,
+    bytesAdded: s.bytesAdded,
     stored: s.bytesStored,
     sourceErrors: s.sourceErrors,
     excluded: s.excluded,
