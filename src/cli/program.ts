@@ -118,6 +118,7 @@ export function buildProgram(context: Context, version: string, done: SetExitCod
       'latest, latest~1 (the one before), @2026-11-01 (what was latest then), or the first digits of an id',
     )
     .description('list what is in a snapshot')
+    .option('-l, --long', 'also show owner and group')
     .action(async (wanted: string, options: CommonOptions) => {
       const { ls } = await import('./commands/ls.ts');
       done(await ls(context, wanted, options));
