@@ -36,6 +36,7 @@ import { foldsNames, makeTarget, noSpace, spaceAt, type Target } from '../target
 import { Jail } from '../target/jail.ts';
 import { everything, type MetadataPolicy } from '../target/metadata.ts';
 import { removeTree } from '../target/remove.ts';
+import { noPath } from './no-path.ts';
 import { mustKnowOrigin } from './original.ts';
 
 /** What to restore and where. */
@@ -478,11 +479,4 @@ function nothingChosen(info: SnapshotInfo): BackpackError {
     `the patterns leave out everything that is in snapshot ${shortId(info.id)}`,
     { kind: 'not-found', hint: `backpack ls ${shortId(info.id)} shows what is in it` },
   );
-}
-
-function noPath(path: ByteString, info: SnapshotInfo): BackpackError {
-  return new BackpackError('BP_NO_PATH', `${byteStringToText(path)} is not in snapshot ${shortId(info.id)}`, {
-    kind: 'not-found',
-    hint: `backpack ls ${shortId(info.id)} shows what is in it`,
-  });
 }

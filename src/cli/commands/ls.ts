@@ -1,9 +1,8 @@
 /** `backpack ls`: what is in a snapshot. */
 import type { ByteString } from '../../base/bytes.ts';
-import { BackpackError } from '../../base/errors.ts';
 import { HeadStore } from '../../config/heads.ts';
 import { type NameJson, nameFromJson } from '../../format/name-json.ts';
-import { shortId } from '../../format/names.ts';
+import { noPath } from '../../operations/no-path.ts';
 import { entriesOf, isBelow } from '../../repo/entries.ts';
 import { damagedOrThrow, findSnapshot, loadSnapshot, PageReader } from '../../repo/snapshots.ts';
 import type { PageEntry } from '../../schema/index.ts';
@@ -59,12 +58,7 @@ export async function ls(
     voice.event({ type: 'entry', ...line, ...detailsOf(json) });
     voice.result(`${row(at, type, json, options.long === true)}\n`);
   }
-  if (entries === 0 && path !== '') {
-    throw new BackpackError('BP_NO_PATH', `${spelled(path)} is not in snapshot ${shortId(info.id)}`, {
-      kind: 'not-found',
-      hint: `backpack ls ${shortId(info.id)} shows what is in it`,
-    });
-  }
+  if (entries === 0 && path !== '') throw noPath(path, info, spelled);
   voice.event({ type: 'summary', command: 'ls', snapshotId: info.id, entries });
   return damaged > 0 ? exitCodes.damaged : exitCodes.ok;
 }
