@@ -55,8 +55,7 @@ export function readSettings(context: Context, options: CommonOptions, set?: Con
   };
   const configPath = configFrom.value;
   const config = loadConfig(configPath, named !== undefined);
-  const absolute = (location: string): string =>
-    location.includes('://') ? location : resolve(context.cwd, location);
+  const absolute = (location: string): string => placeOf(location, context.cwd);
   const pick = picker(context.env, configPath);
   const home = (file: string | undefined): string | undefined => file && expandHome(file);
   const location = pick({
@@ -105,6 +104,21 @@ export function parseThreads(text: string): number {
   throw new BackpackError('BP_USAGE', `not a number of threads: ${text}`, {
     kind: 'usage',
     hint: 'give a number from 1 to 256',
+  });
+}
+
+/**
+ * A location in full. `me@nas:/backup`, `sftp:nas:/backup` and `s3:host/bucket` are places on other machines for other
+ * programs: a folder of such a name is not made here by mistake.
+ * @throws BackpackError BP_LOCATION
+ */
+function placeOf(location: string, cwd: string): string {
+  if (location.includes('://')) return location;
+  const path = resolve(cwd, location);
+  if (!/^[^/]*:/.test(location) || existsSync(path)) return path;
+  throw new BackpackError('BP_LOCATION', `${location} looks like a place on another machine`, {
+    kind: 'usage',
+    hint: `give tcp://HOST:PORT/NAME, s3://BUCKET/PREFIX, sftp://... with its extension, or ./${location} for a folder here`,
   });
 }
 
