@@ -2179,7 +2179,11 @@ class Restorer {
       if (same && same.type === type && same.s === o.s && same.x === o.x) {
         try {
           this.target.linkFrom(same.path, name);
-          this.count.links++;
+          // Another name counts like a file of its own, as it does for Backpack.
+          if (type === 'f') {
+            this.count.files++;
+            this.count.bytes += o.s;
+          } else this.count.links++;
           return;
         } catch (e) {
           if (e.code === 'EEXIST') throw e;

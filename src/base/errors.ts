@@ -111,3 +111,9 @@ export function toBackpackError(error: unknown): BackpackError {
   const message = error instanceof Error ? error.message : String(error);
   return new BackpackError('BP_INTERNAL', message, { kind: 'internal', cause: error });
 }
+
+/** What the system says of a call that failed, without the call and the path: `no such file or directory`. */
+export function systemReason(error: unknown): string {
+  const message = error instanceof Error ? error.message : String(error);
+  return /^E[A-Z0-9]+: (.+?), [a-z_0-9]+(?: '.*)?$/s.exec(message)?.[1] ?? message;
+}

@@ -6,8 +6,10 @@ import { BackpackError } from '../base/errors.ts';
 import { createRateLimit, type RateLimit } from '../base/rate-limiter.ts';
 import { parseSize } from '../base/sizes.ts';
 import { type Compression, isCompression } from '../codec/compression.ts';
+import type { Setting } from '../config/load.ts';
 import type { Config, ConfigSet } from '../schema/index.ts';
 import type { Context } from './context.ts';
+import { mapped, picker } from './pick.ts';
 
 /** Options of a command that stores data. */
 export interface BudgetOptions {
@@ -25,29 +27,71 @@ export interface Budget {
   readonly writeLimit?: RateLimit;
 }
 
+/** The same with where it came from; sizes and rates in bytes. */
+export interface BudgetSettings {
+  readonly compression: Setting<Compression>;
+  readonly memory: Setting<number> | undefined;
+  readonly readRate: Setting<number> | undefined;
+  readonly writeRate: Setting<number> | undefined;
+}
+
+/** @throws BackpackError BP_USAGE */
+export function budgetSettings(
+  { env }: Pick<Context, 'env'>,
+  options: BudgetOptions,
+  config: Config,
+  configPath: string,
+  set?: ConfigSet,
+): BudgetSettings {
+  const pick = picker(env, configPath);
+  const { limits } = config;
+  const level = pick({
+    option: options.compression,
+    flag: '--compression',
+    variables: ['BACKPACK_COMPRESSION'],
+    file: set?.compression ?? config.compression,
+  });
+  const memory = pick({
+    option: options.memory,
+    flag: '--memory',
+    variables: ['BACKPACK_MEMORY'],
+    file: limits?.memory,
+  });
+  const read = pick({
+    option: options.limitRead,
+    flag: '--limit-read',
+    variables: ['BACKPACK_LIMIT_READ'],
+    file: limits?.readRate,
+  });
+  const write = pick({
+    option: options.limitWrite,
+    flag: '--limit-write',
+    variables: ['BACKPACK_LIMIT_WRITE'],
+    file: limits?.writeRate,
+  });
+  const rate = (text: string): number => size(text, 'bytes per second');
+  return {
+    compression: mapped(level, compressionOf) ?? { value: 'fast', origin: 'default', source: 'built in' },
+    memory: mapped(memory, (text) => size(text, 'an amount of memory')),
+    readRate: mapped(read, rate),
+    writeRate: mapped(write, rate),
+  };
+}
+
 /** @throws BackpackError BP_USAGE */
 export function readBudget(
-  { env }: Pick<Context, 'env'>,
+  context: Pick<Context, 'env'>,
   options: BudgetOptions,
   config: Config,
   set?: ConfigSet,
 ): Budget {
-  const pick = (
-    option: string | undefined,
-    variable: string,
-    file: string | number | undefined,
-  ): string | undefined =>
-    option ?? (env[variable] || undefined) ?? (file === undefined ? undefined : String(file));
-  const { limits } = config;
-  const memory = pick(options.memory, 'BACKPACK_MEMORY', limits?.memory);
-  const read = pick(options.limitRead, 'BACKPACK_LIMIT_READ', limits?.readRate);
-  const write = pick(options.limitWrite, 'BACKPACK_LIMIT_WRITE', limits?.writeRate);
-  const level = pick(options.compression, 'BACKPACK_COMPRESSION', set?.compression ?? config.compression);
+  const found = budgetSettings(context, options, config, '', set);
+  const { compression, memory, readRate, writeRate } = found;
   return {
-    compression: compressionOf(level ?? 'fast'),
-    ...(memory === undefined ? {} : { memoryMax: size(memory, 'an amount of memory') }),
-    ...(read === undefined ? {} : { readLimit: createRateLimit(size(read, 'bytes per second')) }),
-    ...(write === undefined ? {} : { writeLimit: createRateLimit(size(write, 'bytes per second')) }),
+    compression: compression.value,
+    ...(memory === undefined ? {} : { memoryMax: memory.value }),
+    ...(readRate === undefined ? {} : { readLimit: createRateLimit(readRate.value) }),
+    ...(writeRate === undefined ? {} : { writeLimit: createRateLimit(writeRate.value) }),
   };
 }
 

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { resolve } from 'node:path';
 import { type ByteString, utf8ToByteString } from '../base/bytes.ts';
-import { BackpackError } from '../base/errors.ts';
+import { BackpackError, systemReason } from '../base/errors.ts';
 import { parseSize } from '../base/sizes.ts';
 import { expandHome } from '../config/load.ts';
 import type { GivenPath } from '../operations/roots.ts';
@@ -166,7 +166,7 @@ function readList(file: string, cwd: string): ByteString {
   try {
     return readFileSync(file === '-' ? 0 : resolve(cwd, file), 'latin1');
   } catch (error) {
-    throw new BackpackError('BP_LIST', `cannot read the list ${file}: ${(error as Error).message}`, {
+    throw new BackpackError('BP_LIST', `cannot read the list ${file}: ${systemReason(error)}`, {
       kind: 'usage',
       cause: error,
       hint: 'give the path of a file, or - for standard input; nothing was stored',

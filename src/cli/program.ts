@@ -1,6 +1,5 @@
 /** The command table: what the commands are called and which options they have. What they do is imported when used. */
 import { Command, Option } from 'commander';
-import { BackpackError } from '../base/errors.ts';
 import type { RuleArgument, RuleOption } from './choosing.ts';
 import type { CommonOptions, Context } from './context.ts';
 import { addServe } from './serve-program.ts';
@@ -118,6 +117,7 @@ export function buildProgram(context: Context, version: string, done: SetExitCod
       'latest, latest~1 (the one before), @2026-11-01 (what was latest then), or the first digits of an id',
     )
     .description('list what is in a snapshot')
+    .option('-l, --long', 'also show owner and group')
     .action(async (wanted: string, options: CommonOptions) => {
       const { ls } = await import('./commands/ls.ts');
       done(await ls(context, wanted, options));
@@ -176,7 +176,7 @@ export function buildProgram(context: Context, version: string, done: SetExitCod
 
   const config = program.command('config').description('show the settings');
   common(config.command('show'))
-    .description('show the settings in force')
+    .description('show every setting in force')
     .option('--origin', 'show where each setting came from')
     .action(async (options: CommonOptions) => {
       const { configShow } = await import('./commands/config.ts');
@@ -243,39 +243,4 @@ export function choosing(command: Command, rules: RuleArgument[]): Command {
 
 function collect(value: string, before: readonly string[] = []): string[] {
   return [...before, value];
-}
-
-/** BP_USAGE from a message of the parser. @param words what was given @param commands names of all commands */
-export function usageError(
-  text: string,
-  words: readonly string[],
-  commands: readonly string[],
-): BackpackError {
-  const [message = '', suggestion = ''] = text.replace(/^error: /, '').split('\n');
-  const nearest = /^\(Did you mean (.+)\?\)$/.exec(suggestion)?.[1];
-  const [command] = words;
-  if (command?.startsWith('-') && message.startsWith('unknown option')) {
-    return new BackpackError('BP_USAGE', `${message} before the command`, {
-      kind: 'usage',
-      hint: `options come after the command: ${reordered(words, commands)}`,
-    });
-  }
-  const help = command === undefined || message.startsWith('unknown command') ? '' : `${command} `;
-  return new BackpackError('BP_USAGE', message, {
-    kind: 'usage',
-    hint: nearest === undefined ? `backpack ${help}--help` : `did you mean ${nearest}?`,
-  });
-}
-
-/** The same words with the command first, as they may be typed. */
-function reordered(words: readonly string[], commands: readonly string[]): string {
-  const isCommand = (word: string): boolean => commands.includes(word);
-  // What follows an option is its value more often than a command.
-  const after = words.findIndex((word, i) => isCommand(word) && words[i - 1]?.startsWith('-') !== true);
-  const at = after === -1 ? words.findIndex(isCommand) : after;
-  const [command, others] = at === -1 ? ['COMMAND', words] : [words[at]!, words.toSpliced(at, 1)];
-  const quoted = others.map((word) =>
-    /^[\w@%+=:,./~-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`,
-  );
-  return ['backpack', command, ...quoted].join(' ');
 }

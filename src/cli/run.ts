@@ -2,7 +2,7 @@
 import { BackpackError, toBackpackError } from '../base/errors.ts';
 import { isTooManyFiles, tooManyFiles } from '../base/open-files.ts';
 import type { CommonOptions, Context } from './context.ts';
-import { buildProgram, usageError } from './program.ts';
+import { buildProgram } from './program.ts';
 import { writeError } from './render/output.ts';
 import type { Session } from './session.ts';
 import { version } from './version.ts';
@@ -83,6 +83,7 @@ try {
     // Help and version are no errors; without a command, the help has been written instead of an error.
     process.exitCode = found.exitCode === 0 ? 0 : 2;
     if (found.exitCode !== 0 && found.code !== 'commander.help') {
+      const { usageError } = await import('./usage-error.ts');
       writeError(context, json, usageError((error as Error).message, process.argv.slice(2), commands));
     }
   } else {

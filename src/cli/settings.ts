@@ -14,6 +14,7 @@ import { openStorage, type StorageSpec } from '../storage/open.ts';
 import type { Storage } from '../storage/storage.ts';
 import type { CommonOptions, Context } from './context.ts';
 import { type KeySource, keySource } from './key-source.ts';
+import { mapped, type PickSetting, picker } from './pick.ts';
 import { storageSpec } from './storage-settings.ts';
 
 /** What was found. */
@@ -21,6 +22,8 @@ export interface Settings {
   readonly folders: Folders;
   readonly config: Config;
   readonly configPath: string;
+  /** The same path, and who named it. */
+  readonly configFrom: Setting<string>;
   readonly location: Setting<string>;
   /** Its key file, when one is named. */
   readonly key: Setting<string> | undefined;
@@ -37,28 +40,30 @@ export interface Settings {
 /** Gathers the settings of a command. @param set a named set of the config, whose values win over general ones */
 export function readSettings(context: Context, options: CommonOptions, set?: ConfigSet): Settings {
   const folders = userFolders();
-  const named = options.config ?? context.env['BACKPACK_CONFIG'];
-  const configPath = named ?? join(folders.config, 'config.json');
-  const config = loadConfig(configPath, named !== undefined);
-  const absolute = (location: string): string =>
-    location.includes('://') ? location : resolve(context.cwd, location);
-  const pick = (
-    option: string | undefined,
-    flag: string,
-    variable: string,
-    file: string | undefined,
-  ): Setting<string> | undefined => {
-    if (option !== undefined) return { value: option, origin: 'option', source: flag };
-    const env = context.env[variable];
-    if (env !== undefined && env !== '') return { value: env, origin: 'environment', source: variable };
-    return file === undefined ? undefined : { value: expandHome(file), origin: 'file', source: configPath };
+  const named = picker(
+    context.env,
+    '',
+  )({
+    option: options.config,
+    flag: '--config',
+    variables: ['BACKPACK_CONFIG'],
+  });
+  const configFrom: Setting<string> = named ?? {
+    value: join(folders.config, 'config.json'),
+    origin: 'default',
+    source: 'your config folder',
   };
-  const location = pick(
-    options.repo,
-    '--repo',
-    'BACKPACK_REPOSITORY',
-    set?.repository ?? config.repository,
-  ) ?? {
+  const configPath = configFrom.value;
+  const config = loadConfig(configPath, named !== undefined);
+  const absolute = (location: string): string => placeOf(location, context.cwd);
+  const pick = picker(context.env, configPath);
+  const home = (file: string | undefined): string | undefined => file && expandHome(file);
+  const location = pick({
+    option: options.repo,
+    flag: '--repo',
+    variables: ['BACKPACK_REPOSITORY'],
+    file: home(set?.repository ?? config.repository),
+  }) ?? {
     value: join(folders.data, 'repository'),
     origin: 'default' as const,
     source: 'your data folder',
@@ -66,29 +71,30 @@ export function readSettings(context: Context, options: CommonOptions, set?: Con
   const keyFrom = keySource(context, options, config, set, configPath);
   const key =
     keyFrom === undefined
-      ? pick(options.key, '--key', 'BACKPACK_KEY_FILE', set?.key ?? config.key)
+      ? pick({
+          option: options.key,
+          flag: '--key',
+          variables: ['BACKPACK_KEY_FILE'],
+          file: home(set?.key ?? config.key),
+        })
       : undefined;
   return {
     folders,
     config,
     configPath,
+    configFrom,
     location: { ...location, value: absolute(location.value) },
-    key: key && { ...key, value: resolve(context.cwd, key.value) },
+    key: mapped(key, (path) => resolve(context.cwd, path)),
     keyFrom,
     extensions: context.extensions,
     signal: context.signal,
-    threads: threadsOf(context, config, configPath),
+    threads: threadsOf(pick, config),
     spec: storageSpec(context, options, config, absolute(location.value), folders.cache),
   };
 }
 
-function threadsOf(context: Context, config: Config, configPath: string): Setting<number> | undefined {
-  const env = context.env['BACKPACK_THREADS'];
-  if (env !== undefined && env !== '') {
-    return { value: parseThreads(env), origin: 'environment', source: 'BACKPACK_THREADS' };
-  }
-  const { threads } = config.limits ?? {};
-  return threads === undefined ? undefined : { value: threads, origin: 'file', source: configPath };
+function threadsOf(pick: PickSetting, { limits }: Config): Setting<number> | undefined {
+  return mapped(pick({ variables: ['BACKPACK_THREADS'], file: limits?.threads }), parseThreads);
 }
 
 /** @throws BackpackError BP_USAGE */
@@ -98,6 +104,21 @@ export function parseThreads(text: string): number {
   throw new BackpackError('BP_USAGE', `not a number of threads: ${text}`, {
     kind: 'usage',
     hint: 'give a number from 1 to 256',
+  });
+}
+
+/**
+ * A location in full. `me@nas:/backup`, `sftp:nas:/backup` and `s3:host/bucket` are places on other machines for other
+ * programs: a folder of such a name is not made here by mistake.
+ * @throws BackpackError BP_LOCATION
+ */
+function placeOf(location: string, cwd: string): string {
+  if (location.includes('://')) return location;
+  const path = resolve(cwd, location);
+  if (!/^[^/]*:/.test(location) || existsSync(path)) return path;
+  throw new BackpackError('BP_LOCATION', `${location} looks like a place on another machine`, {
+    kind: 'usage',
+    hint: `give tcp://HOST:PORT/NAME, s3://BUCKET/PREFIX, sftp://... with its extension, or ./${location} for a folder here`,
   });
 }
 

@@ -7,13 +7,98 @@ import { join, resolve } from 'node:path';
 import { BackpackError } from '../base/errors.ts';
 import { createRateLimit, type RateLimit } from '../base/rate-limiter.ts';
 import { parseSize } from '../base/sizes.ts';
-import { expandHome } from '../config/load.ts';
+import { expandHome, type Setting } from '../config/load.ts';
 import type { Config } from '../schema/index.ts';
 import { type S3Options, type StorageSpec, schemeOf } from '../storage/open.ts';
 import type { CommonOptions, Context } from './context.ts';
+import { mapped, picker } from './pick.ts';
 
 /** The variables that the AWS credential chain, regions and profiles are made of. */
 const awsVariables = /^(?:AWS_[A-Z0-9_]+|HOME)$/;
+
+/** How a storage elsewhere is reached: settings and where they came from; undefined what is given nowhere. */
+export interface StorageSettings {
+  readonly accessKey: Setting<string> | undefined;
+  readonly tls: Setting<string> | undefined;
+  readonly tlsFingerprint: Setting<string> | undefined;
+  readonly connections: Setting<number> | undefined;
+  /** Seconds. */
+  readonly timeout: Setting<number> | undefined;
+  /** Bytes per second. */
+  readonly uploadRate: Setting<number> | undefined;
+  readonly downloadRate: Setting<number> | undefined;
+  readonly cache: Setting<boolean> | undefined;
+  /** Not looked at, but for `s3://`. */
+  readonly endpoint: Setting<string> | undefined;
+  readonly region: Setting<string> | undefined;
+}
+
+/** @throws BackpackError BP_USAGE */
+export function storageSettings(
+  { env, cwd }: Pick<Context, 'env' | 'cwd'>,
+  options: CommonOptions,
+  config: Config,
+  configPath: string,
+): StorageSettings {
+  const pick = picker(env, configPath);
+  const { accessKey, limits = {}, s3 } = config;
+  const connections = pick({
+    option: options.connections,
+    flag: '--connections',
+    variables: ['BACKPACK_CONNECTIONS'],
+    file: limits.connections,
+  });
+  const timeout = pick({
+    option: options.timeout,
+    flag: '--timeout',
+    variables: ['BACKPACK_TIMEOUT'],
+    file: limits.timeout,
+  });
+  const upload = pick({
+    option: options.limitUpload,
+    flag: '--limit-upload',
+    variables: ['BACKPACK_LIMIT_UPLOAD'],
+    file: limits.uploadRate,
+  });
+  const download = pick({
+    option: options.limitDownload,
+    flag: '--limit-download',
+    variables: ['BACKPACK_LIMIT_DOWNLOAD'],
+    file: limits.downloadRate,
+  });
+  const access = pick({
+    option: options.accessKey,
+    flag: '--access-key',
+    variables: ['BACKPACK_ACCESS_KEY_FILE'],
+    file: accessKey && expandHome(accessKey),
+  });
+  const tls = pick({ option: options.tls, flag: '--tls', variables: ['BACKPACK_TLS_FILE'] });
+  const endpoint = pick({
+    option: options.s3Endpoint,
+    flag: '--s3-endpoint',
+    variables: ['AWS_ENDPOINT_URL_S3', 'AWS_ENDPOINT_URL'],
+    file: s3?.endpoint,
+  });
+  return {
+    accessKey: mapped(access, (file) => resolve(cwd, file)),
+    tls: mapped(tls, (file) => resolve(cwd, expandHome(file))),
+    tlsFingerprint: pick({
+      option: options.tlsFingerprint,
+      flag: '--tls-fingerprint',
+      variables: ['BACKPACK_TLS_FINGERPRINT'],
+    }),
+    connections: mapped(connections, (text) => whole(text, 'connections', 64)),
+    timeout: mapped(timeout, (text) => whole(text, 'seconds', 3600)),
+    uploadRate: mapped(upload, rate),
+    downloadRate: mapped(download, rate),
+    cache: mapped(
+      pick({ variables: ['BACKPACK_CACHE'], file: config.cache === true ? 1 : undefined }),
+      (text) => text === '1',
+    ),
+    endpoint,
+    region: pick({ variables: ['AWS_REGION', 'AWS_DEFAULT_REGION'], file: s3?.region }),
+  };
+}
 
 /** @throws BackpackError BP_USAGE */
 export function storageSpec(
@@ -23,17 +108,11 @@ export function storageSpec(
   location: string,
   cache: string,
 ): StorageSpec {
-  const { env, cwd } = context;
-  const pick = (option: string | undefined, variable: string): string | undefined =>
-    option ?? (env[variable] === '' ? undefined : env[variable]);
-  const fromFile = config.accessKey === undefined ? undefined : expandHome(config.accessKey);
-  const accessKey = pick(options.accessKey, 'BACKPACK_ACCESS_KEY_FILE') ?? fromFile;
-  const tls = pick(options.tls, 'BACKPACK_TLS_FILE');
-  const connections = pick(options.connections, 'BACKPACK_CONNECTIONS');
-  const timeout = pick(options.timeout, 'BACKPACK_TIMEOUT');
-  const upload = rate(options.limitUpload, env['BACKPACK_LIMIT_UPLOAD'], config.limits?.uploadRate);
-  const download = rate(options.limitDownload, env['BACKPACK_LIMIT_DOWNLOAD'], config.limits?.downloadRate);
-  const cached = pick(undefined, 'BACKPACK_CACHE') ?? (config.cache === true ? '1' : undefined);
+  const found = storageSettings(context, options, config, '');
+  const { uploadRate, downloadRate, timeout } = found;
+  const limit = (setting: Setting<number> | undefined): RateLimit | undefined =>
+    setting && createRateLimit(setting.value);
+  const limits = { upload: limit(uploadRate), download: limit(downloadRate) };
   const scheme = schemeOf(location);
   const isS3 = scheme === 's3';
   const { modules = {}, transports = {}, moduleOptions } = context.extensions ?? {};
@@ -41,20 +120,19 @@ export function storageSpec(
   const byTransport = scheme !== undefined && Object.hasOwn(transports, scheme);
   return given({
     location,
-    accessKeyFile: accessKey && resolve(cwd, accessKey),
-    tlsFile: tls && resolve(cwd, expandHome(tls)),
-    tlsFingerprint: pick(options.tlsFingerprint, 'BACKPACK_TLS_FINGERPRINT'),
+    accessKeyFile: found.accessKey?.value,
+    tlsFile: found.tls?.value,
+    tlsFingerprint: found.tlsFingerprint?.value,
     app: context.app,
-    connections:
-      connections === undefined ? config.limits?.connections : whole(connections, 'connections', 64),
-    timeoutMs: seconds(timeout === undefined ? config.limits?.timeout : whole(timeout, 'seconds', 3600)),
-    limits: upload || download ? given({ upload, download }) : undefined,
-    cacheFolder: cached === '1' && schemeOf(location) !== undefined ? cacheOf(cache, location) : undefined,
-    s3: isS3 ? s3Options(context, options, config) : undefined,
+    connections: found.connections?.value,
+    timeoutMs: timeout && timeout.value * 1000,
+    limits: limits.upload || limits.download ? given(limits) : undefined,
+    cacheFolder: found.cache?.value === true && scheme !== undefined ? cacheOf(cache, location) : undefined,
+    s3: isS3 ? s3Options(found, config) : undefined,
     modules: byModule ? modules : undefined,
     transports: byTransport ? transports : undefined,
     moduleOptions: byModule || byTransport ? moduleOptions : undefined,
-    environment: isS3 ? awsEnvironment(env) : undefined,
+    environment: isS3 ? awsEnvironment(context.env) : undefined,
   });
 }
 
@@ -63,27 +141,19 @@ function cacheOf(folder: string, location: string): string {
   return join(folder, createHash('sha256').update(location).digest('hex').slice(0, 32));
 }
 
-/** A limit on bytes per second, in memory that all threads share. */
-function rate(
-  option: string | undefined,
-  env: string | undefined,
-  file: number | string | undefined,
-): RateLimit | undefined {
-  const text = option ?? (env || file?.toString());
-  if (text === undefined) return undefined;
+function rate(text: string): number {
   const bytes = parseSize(text);
-  if (bytes !== undefined && bytes > 0) return createRateLimit(bytes);
+  if (bytes !== undefined && bytes > 0) return bytes;
   throw usage(`not a rate in bytes per second: ${text}`, 'give a number, or for example 10 MiB');
 }
 
-function s3Options(context: Context, options: CommonOptions, config: Config): S3Options {
-  const fromAws = context.env['AWS_ENDPOINT_URL_S3'] || context.env['AWS_ENDPOINT_URL'] || undefined;
-  const endpoint = options.s3Endpoint ?? fromAws ?? config.s3?.endpoint;
+function s3Options(found: StorageSettings, config: Config): S3Options {
+  const endpoint = found.endpoint?.value;
   if (endpoint !== undefined && !/^https?:\/\/[^/@?#]+\/?$/.test(endpoint))
     // Not repeated: it may hold a password.
     throw usage('the S3 endpoint is not the address of a server', 'give https://HOST or http://HOST:PORT');
   const { storageClass, addressing, encryption, retention } = config.s3 ?? {};
-  const region = context.env['AWS_REGION'] || context.env['AWS_DEFAULT_REGION'] || config.s3?.region;
+  const region = found.region?.value;
   return given({ endpoint, region, addressing, storageClass, encryption, retention });
 }
 
@@ -98,10 +168,6 @@ function whole(text: string, what: string, max: number): number {
   const value = Number(text);
   if (Number.isInteger(value) && value >= 1 && value <= max) return value;
   throw usage(`not a number of ${what}: ${text}`, `give a number from 1 to ${max}`);
-}
-
-function seconds(value: number | undefined): number | undefined {
-  return value === undefined ? undefined : value * 1000;
 }
 
 function usage(message: string, hint: string): BackpackError {

@@ -28,12 +28,24 @@ export function streamFile(
 ): StreamFile | undefined {
   const ofSet = options.command !== true && !namesPaths(paths, options) ? set?.command : undefined;
   const command = options.command === true ? paths : ofSet;
-  if (command === undefined && options.stdin !== true) return undefined;
+  if (command === undefined && options.stdin !== true) {
+    if (options.stdinName !== undefined)
+      throw usage('--stdin-name names what --stdin or --command stores', 'give one of them, or leave it out');
+    return undefined;
+  }
   const flag = options.stdin === true ? '--stdin' : '--command';
   const [program, ...args] = command ?? [];
-  if (options.stdin === true && (options.command === true || paths.length > 0))
-    throw usage('--stdin stores standard input only', 'leave the paths out');
-  if (options.stdin !== true && program === undefined)
+  if (options.stdin === true && options.command === true)
+    throw usage(
+      '--stdin and --command cannot be used together',
+      'leave --stdin out: PROGRAM is run, and what it writes is stored',
+    );
+  if (options.stdin === true && paths.length > 0)
+    throw usage(
+      '--stdin stores standard input only',
+      'leave the paths out, and make a snapshot of its own of them',
+    );
+  if (options.stdin !== true && (program ?? '') === '')
     throw usage('--command needs a program', 'backpack backup --command -- PROGRAM ARGUMENTS');
   for (const [name, option] of Object.entries(others)) {
     if (options[name as keyof typeof others] !== undefined)

@@ -14,7 +14,7 @@ import {
   writeSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
-import { BackpackError } from '../base/errors.ts';
+import { BackpackError, systemReason } from '../base/errors.ts';
 import { makeFolders, unmakeFolders } from '../base/folders.ts';
 import { keyFileMax } from '../base/limits.ts';
 
@@ -66,7 +66,7 @@ export function writeNewKey(path: string, text: string): () => void {
         },
       );
     }
-    throw new BackpackError('BP_KEY_FILE', `cannot write the key file ${path}: ${(error as Error).message}`, {
+    throw new BackpackError('BP_KEY_FILE', `cannot write the key file ${path}: ${systemReason(error)}`, {
       kind: 'key',
       context: { path },
       cause: error,

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import envPaths from 'env-paths';
-import { BackpackError } from '../base/errors.ts';
+import { BackpackError, systemReason } from '../base/errors.ts';
 import { type Config, isConfig, schemaError, unknownConfigKey } from '../schema/index.ts';
 
 /** Where a setting came from. */
@@ -44,10 +44,7 @@ export function loadConfig(path: string, required: boolean): Config {
     text = readFileSync(path, 'utf8');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT' && !required) return {};
-    throw configError(
-      `cannot read ${path}: ${(error as Error).message}`,
-      'give another file with --config FILE',
-    );
+    throw configError(`cannot read ${path}: ${systemReason(error)}`, 'give another file with --config FILE');
   }
   if (text.length > bytesMax) throw configError(`${path} is larger than 1 MiB`, 'is it a config file?');
   let value: unknown;

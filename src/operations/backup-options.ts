@@ -85,6 +85,8 @@ export type BackupEvent =
       readonly others: number;
     }
   | { readonly type: 'warning'; readonly path: string; readonly warnings: readonly string[] }
+  /** The program whose output is stored ended well and wrote nothing. */
+  | { readonly type: 'empty-stream'; readonly path: string }
   /** A file whose content changed though nothing else of it did: only found by `readAll`. */
   | { readonly type: 'silent-change'; readonly path: string }
   /** Entries whose extended attributes and flags could not be looked at; once, at the end. */
@@ -108,6 +110,8 @@ export interface BackupSummary {
   readonly otherEntries: number;
   /** Bytes of file content read. */
   readonly bytesRead: number;
+  /** Bytes of them that the repository did not have, before compression; runs of zeros count as none. */
+  readonly bytesAdded: number;
   /** Bytes written to the storage. */
   readonly bytesStored: number;
   readonly sourceErrors: number;

@@ -1,5 +1,6 @@
 /** Progress of a backup: what the workers count in shared memory, and how much there is in all, counted beside the run. */
 import type { Totals } from '../pipeline/estimate.ts';
+import { progressCounters } from '../pipeline/jobs.ts';
 import { threadPort, type WorkerPort } from '../pipeline/worker-port.ts';
 import type { FilterOptions } from '../source/filter.ts';
 import type { SourceRoot } from '../source/walk.ts';
@@ -17,7 +18,7 @@ const estimateAfterMs = 1000;
 
 /** Reports on a run until it is stopped. */
 export class BackupProgress {
-  /** Two numbers for each worker: bytes read, bytes stored. */
+  /** For each worker: bytes read, bytes stored, and bytes of new content in these. */
   readonly shared: SharedArrayBuffer;
   readonly #emit: (event: BackupEvent) => void;
   #totals: Totals | undefined;
@@ -25,7 +26,7 @@ export class BackupProgress {
   #timers: NodeJS.Timeout[] = [];
 
   constructor(workers: number, emit: (event: BackupEvent) => void) {
-    this.shared = new SharedArrayBuffer(workers * 16);
+    this.shared = new SharedArrayBuffer(workers * 8 * progressCounters);
     this.#emit = emit;
   }
 
@@ -55,21 +56,24 @@ export class BackupProgress {
     await this.#counter?.close();
   }
 
-  get bytes(): { bytesRead: number; bytesStored: number } {
+  get bytes(): { bytesRead: number; bytesStored: number; bytesAdded: number } {
     const view = new Float64Array(this.shared);
     let bytesRead = 0;
     let bytesStored = 0;
-    for (let i = 0; i < view.length; i += 2) {
+    let bytesAdded = 0;
+    for (let i = 0; i < view.length; i += progressCounters) {
       bytesRead += view[i]!;
       bytesStored += view[i + 1]!;
+      bytesAdded += view[i + 2]!;
     }
-    return { bytesRead, bytesStored };
+    return { bytesRead, bytesStored, bytesAdded };
   }
 
   #report({ files, unchangedBytes }: WalkCounts): void {
     const { bytes } = this;
     const bytesDone = unchangedBytes + bytes.bytesRead;
-    this.#emit({ type: 'progress', ...bytes, files, bytesDone, totals: this.#totals });
+    const { bytesRead, bytesStored } = bytes;
+    this.#emit({ type: 'progress', bytesRead, bytesStored, files, bytesDone, totals: this.#totals });
   }
 
   /** In a thread of its own; only long runs come to it. */

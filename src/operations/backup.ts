@@ -302,7 +302,8 @@ class Attempt {
     const { stream } = this.#o;
     if (stream !== undefined) {
       const timeMs = this.#o.timeMs ?? this.#started;
-      return new StreamRun({ ...common, file: stream, timeMs, worker: this.#workers[0]! });
+      const onEmpty = (): void => this.#emit({ type: 'empty-stream', path: stream.stored });
+      return new StreamRun({ ...common, file: stream, timeMs, onEmpty, worker: this.#workers[0]! });
     }
     return new BackupRun({
       ...common,
@@ -482,6 +483,7 @@ class Attempt {
       rereadFiles: counts.rereadFiles,
       otherEntries: counts.others,
       bytesRead: this.#progress.bytes.bytesRead,
+      bytesAdded: this.#progress.bytes.bytesAdded,
       bytesStored: stored + this.#metaBytes,
       sourceErrors: this.#errors.length,
       tornFiles: this.#torn,

@@ -1,17 +1,21 @@
 /**
  * What a backup would store: the walk and the comparison with the parents, without reading a file or writing anything.
+ * Its counts are those of a backup that begins now, as far as files can be counted without their content.
  */
+import { accessSync, constants } from 'node:fs';
 import type { ByteString } from '../base/bytes.ts';
 import { type Clock, systemClock } from '../base/ports.ts';
 import type { NameJson } from '../format/name-json.ts';
 import { nameToJson } from '../format/name-json.ts';
 import { EntryLines } from '../pipeline/entry-line.ts';
 import { findInParents } from '../pipeline/find-parent.ts';
+import { LinkedFiles } from '../pipeline/linked-files.ts';
 import { Owners } from '../platform/owners.ts';
 import { readPresence } from '../repo/presence.ts';
 import type { Repository } from '../repo/repository.ts';
 import { listSnapshots } from '../repo/snapshots.ts';
 import { Filter, type FilterPorts } from '../source/filter.ts';
+import { reach } from '../source/reach.ts';
 import { type SourceItem, walk } from '../source/walk.ts';
 import type { BackupEvent, BackupOptions } from './backup-options.ts';
 import { openParents, parentsOf } from './parents.ts';
@@ -36,12 +40,26 @@ export interface PreviewSummary {
   readonly newFiles: number;
   readonly changedFiles: number;
   readonly unchangedFiles: number;
+  /** Look unchanged and would be read all the same: they are too young to be sure, or `readAll` wants it. */
+  readonly rereadFiles: number;
   /** Bytes of new and changed files. */
   readonly newBytes: number;
+  /** Bytes that would be read: those, and of files that are read again; of several names of one file once. */
+  readonly bytesToRead: number;
   readonly sourceErrors: number;
   readonly excluded: number;
   readonly elapsedMs: number;
 }
+
+/** What of the options of a backup counts. */
+export type PreviewOptions = Pick<
+  BackupOptions,
+  'roots' | 'filter' | 'decide' | 'host' | 'set' | 'readAll' | 'withAtime' | 'signal' | 'clock'
+>;
+
+type Counts = {
+  -readonly [K in Exclude<keyof PreviewSummary, 'sourceErrors' | 'excluded' | 'elapsedMs'>]: number;
+};
 
 /** Calls between two moments at which a signal can be heard. */
 const yieldEvery = 1024;
@@ -52,16 +70,26 @@ const yieldEvery = 1024;
  */
 export async function preview(
   repository: Repository | undefined,
-  options: Pick<BackupOptions, 'roots' | 'filter' | 'host' | 'set' | 'signal' | 'clock'>,
+  options: PreviewOptions,
   emit: (event: PreviewEvent) => void,
 ): Promise<PreviewSummary> {
   const clock: Clock = options.clock ?? systemClock;
   const started = clock.now();
   const cursors = repository === undefined ? [] : await cursorsOf(repository, options);
-  const lines = new EntryLines(new Owners(), false);
-  const counts = { files: 0, bytes: 0, newFiles: 0, changedFiles: 0, unchangedFiles: 0, newBytes: 0 };
+  const lines = new EntryLines(new Owners(), options.withAtime === true);
+  const counts: Counts = {
+    files: 0,
+    bytes: 0,
+    newFiles: 0,
+    changedFiles: 0,
+    unchangedFiles: 0,
+    rereadFiles: 0,
+    newBytes: 0,
+    bytesToRead: 0,
+  };
+  const linked = new LinkedFiles();
   const left = { sourceErrors: 0, excluded: 0 };
-  const filter = new Filter(options.filter, portsOf(emit));
+  const filter = new Filter(options.filter, { ...portsOf(emit), decide: options.decide });
   let seen = 0;
   for (const item of walk(options.roots, filter)) {
     seen += 1;
@@ -77,21 +105,48 @@ export async function preview(
       else emit({ type: 'source-error', path, code, message });
       continue;
     }
-    const kind = item.stat.type;
+    const { stat, stored } = item;
+    const kind = stat.type;
+    if (kind === '?') {
+      left.sourceErrors += 1;
+      emit({ type: 'source-error', path: stored, code: 'ETYPE', message: 'unknown type of file' });
+      continue;
+    }
     const head = lines.head(item, kind);
     const prefix = head + lines.rest(item, kind);
-    const { parent, known } = await findInParents(cursors, item.stored, prefix, head);
-    const bytes = kind === 'f' ? item.stat.size : 0;
+    const { parent, known } = await findInParents(cursors, stored, prefix, head);
+    const trusted = parent?.trusts(stat) === true && options.readAll !== true;
+    const bytes = kind === 'f' ? stat.size : 0;
     if (kind === 'f') {
+      const reads = bytes > 0 && !trusted && (stat.nlink === 1 || linked.of(stat).isFirst);
+      const unreadable = reads ? whyUnreadable(item) : undefined;
+      if (unreadable !== undefined) {
+        left.sourceErrors += 1;
+        emit({ type: 'source-error', path: stored, ...unreadable });
+        continue;
+      }
       counts.files += 1;
       counts.bytes += bytes;
-      counts[parent !== undefined ? 'unchangedFiles' : known ? 'changedFiles' : 'newFiles'] += 1;
+      const same = trusted || bytes === 0 ? 'unchangedFiles' : 'rereadFiles';
+      counts[parent !== undefined ? same : known ? 'changedFiles' : 'newFiles'] += 1;
       if (parent === undefined) counts.newBytes += bytes;
+      if (reads) counts.bytesToRead += bytes;
     }
     if (parent === undefined && tells(item, known))
-      emit({ type: 'would-store', path: item.stored, kind, change: known ? 'changed' : 'new', bytes });
+      emit({ type: 'would-store', path: stored, kind, change: known ? 'changed' : 'new', bytes });
   }
   return { ...counts, ...left, elapsedMs: clock.now() - started };
+}
+
+/** What the system says to somebody who may not read a file; it is not opened. */
+function whyUnreadable({ real }: SourceItem): { code: string; message: string } | undefined {
+  try {
+    reach(real, (path) => accessSync(path, constants.R_OK));
+    return undefined;
+  } catch (error) {
+    const { code = '', message } = error as NodeJS.ErrnoException;
+    return { code, message };
+  }
 }
 
 /** Folders change with what is in them: only new ones are worth a word, and none above a root. */

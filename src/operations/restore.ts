@@ -6,9 +6,10 @@ import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { Breath } from '../base/breath.ts';
 import { type ByteString, byteStringToText, utf8ToByteString } from '../base/bytes.ts';
-import { BackpackError, toBackpackError } from '../base/errors.ts';
+import { BackpackError, systemReason, toBackpackError } from '../base/errors.ts';
 import { unmakeFolders } from '../base/folders.ts';
 import { threadsWithin } from '../base/open-files.ts';
+import { formatSize } from '../base/sizes.ts';
 import { PackFinder } from '../container/pack-finder.ts';
 import type { Entry } from '../format/entry-stream.ts';
 import { shortId } from '../format/names.ts';
@@ -35,6 +36,8 @@ import { foldsNames, makeTarget, noSpace, spaceAt, type Target } from '../target
 import { Jail } from '../target/jail.ts';
 import { everything, type MetadataPolicy } from '../target/metadata.ts';
 import { removeTree } from '../target/remove.ts';
+import { noPath } from './no-path.ts';
+import { mustKnowOrigin } from './original.ts';
 
 /** What to restore and where. */
 export interface RestoreOptions {
@@ -43,6 +46,8 @@ export interface RestoreOptions {
   /** Path in the snapshot; empty for all. */
   readonly path: ByteString;
   readonly target: string;
+  /** The target is `/`, to where absolute paths came from: what was not backed up by one is refused. */
+  readonly intoOriginal?: boolean;
   /** What of owners, modes and attributes is wanted; default: all that this user may set. */
   readonly metadata?: MetadataPolicy;
   /** What is done about files that are there; default `never`. */
@@ -152,6 +157,7 @@ export async function restore(
   const started = Date.now();
   const list = await listSnapshots(repository);
   const info = findSnapshot(list, options.snapshot);
+  if (options.intoOriginal === true) mustKnowOrigin(info, options.path);
   const snapshot = await loadSnapshot(repository, info);
   const task = new RestoreTask(repository, info, options, emit);
   // What cannot be read may be a later snapshot all the same, or say that this one was forgotten.
@@ -369,8 +375,9 @@ class RestoreTask {
       jail,
       space.blockBytes,
     );
+    const [needed, free, missing] = [need.bytes, space.bytes, need.bytes - space.bytes].map(formatSize);
     if (need.bytes > space.bytes)
-      throw noSpace(target, `it needs ${need.bytes} bytes, and ${space.bytes} are free`);
+      throw noSpace(target, `it needs ${needed}, ${free} are free, ${missing} are missing`);
     if (need.files > (space.files ?? Infinity))
       throw noSpace(target, `it needs ${need.files} files, and ${space.files} can be made`);
   }
@@ -432,15 +439,11 @@ function usableTarget(target: string): Target {
   } catch (error) {
     const found = asTargetError(error, utf8ToByteString(target));
     if (found.kind === 'space') throw found;
-    throw new BackpackError(
-      'BP_TARGET_WRITE',
-      `cannot use ${target} as target: ${(error as Error).message}`,
-      {
-        kind: 'target',
-        cause: error,
-        hint: 'give another folder with --to DIR',
-      },
-    );
+    throw new BackpackError('BP_TARGET_WRITE', `cannot use ${target} as target: ${systemReason(error)}`, {
+      kind: 'target',
+      cause: error,
+      hint: 'give another folder with --to DIR',
+    });
   }
 }
 
@@ -476,11 +479,4 @@ function nothingChosen(info: SnapshotInfo): BackpackError {
     `the patterns leave out everything that is in snapshot ${shortId(info.id)}`,
     { kind: 'not-found', hint: `backpack ls ${shortId(info.id)} shows what is in it` },
   );
-}
-
-function noPath(path: ByteString, info: SnapshotInfo): BackpackError {
-  return new BackpackError('BP_NO_PATH', `${byteStringToText(path)} is not in snapshot ${shortId(info.id)}`, {
-    kind: 'not-found',
-    hint: `backpack ls ${shortId(info.id)} shows what is in it`,
-  });
 }

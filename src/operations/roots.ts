@@ -4,7 +4,7 @@
  */
 import { lstatSync } from 'node:fs';
 import { type ByteString, byteStringToText, fromByteString } from '../base/bytes.ts';
-import { BackpackError } from '../base/errors.ts';
+import { BackpackError, systemReason } from '../base/errors.ts';
 import { comparePaths } from '../format/path-rules.ts';
 import { isBelow } from '../repo/entries.ts';
 import { rootOfBytes, type SourceRoot } from '../source/walk.ts';
@@ -68,8 +68,8 @@ function mustExist(path: ByteString, root: SourceRoot): void {
     if (root.stored === '' && !stat.isDirectory())
       throw new TypeError('a root without name must be a folder');
   } catch (error) {
-    const { code, message } = error as NodeJS.ErrnoException;
-    const why = code === 'ENOENT' ? 'there is no such file or folder' : message;
+    const { code } = error as NodeJS.ErrnoException;
+    const why = code === 'ENOENT' ? 'there is no such file or folder' : systemReason(error);
     throw new BackpackError('BP_SOURCE_MISSING', `cannot back up ${byteStringToText(path)}: ${why}`, {
       kind: 'source',
       cause: error,
@@ -93,13 +93,18 @@ function namedAs({ real, stored }: SourceRoot): ByteString {
 
 const recordedMax = 1000;
 
+/** What holds a path in any case. */
+function top(path: ByteString): ByteString {
+  return path.startsWith('/') ? '/' : '';
+}
+
 /** Stored paths of roots as a snapshot names them: of a long list of files, only the folders that hold them. */
 export function recordedRoots(roots: readonly SourceRoot[]): ByteString[] {
   const all = roots.map(namedAs);
   let depth = all.reduce((most, path) => Math.max(most, path.split('/').length), 0);
   let found = all;
-  for (; found.length > recordedMax && depth > 0; depth -= 1) {
-    found = [...new Set(found.map((path) => path.split('/').slice(0, depth).join('/')))];
+  for (; found.length > recordedMax && depth >= 0; depth -= 1) {
+    found = [...new Set(found.map((path) => path.split('/').slice(0, depth).join('/') || top(path)))];
   }
-  return found.length > recordedMax ? [''] : found;
+  return found;
 }

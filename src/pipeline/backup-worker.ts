@@ -44,6 +44,7 @@ import type {
   RangesResult,
   RangesTask,
 } from './jobs.ts';
+import { progressCounters } from './jobs.ts';
 import { PackList, type PackListMemory } from './pack-list.ts';
 import { chainBytes, RangeChain } from './range-chain.ts';
 import { rangeBytes, ScanWindow } from './scan.ts';
@@ -59,7 +60,10 @@ export interface BackupWorkerOptions {
   readonly packSize: number;
   readonly catalog: CatalogMemory;
   readonly packs: PackListMemory;
-  /** Counters for the progress line: two doubles per worker, bytes read and bytes stored. */
+  /**
+   * Counters for the progress line: for each worker {@link progressCounters} doubles, bytes read, bytes stored, and bytes
+   * of content in these.
+   */
   readonly progress: SharedArrayBuffer;
   readonly compression?: Compression | undefined;
   /** Lines of the index, in bytes, that may wait to be written; default 4 MiB. */
@@ -105,11 +109,12 @@ export class BackupWorker {
     this.#kernel.gearLoad(gearTable(keyring.dedupKeys.chunker));
     this.#window = new ScanWindow(this.#kernel);
     this.#state = this.#kernel.reserve(this.#kernel.hashStateBytes);
-    this.#progress = new Float64Array(options.progress, owner * 16, 2);
+    this.#progress = new Float64Array(options.progress, owner * 8 * progressCounters, progressCounters);
     const catalog = new Catalog(options.catalog, owner);
     const packs = new PackList(options.packs);
-    const stored = (bytes: number): void => {
+    const stored = (bytes: number, contentBytes: number): void => {
       this.#progress[1]! += bytes;
+      this.#progress[2]! += contentBytes;
     };
     const storage = throttled(own, options.writeLimit);
     const given = { repo, app, packSize, indexPartBytes };

@@ -42,8 +42,8 @@ export interface DataPackOptions {
   readonly packs: PackList;
   /** Lines of the index, in bytes, that may wait to be written. */
   readonly indexPartBytes?: number | undefined;
-  /** Bytes handed to the storage, for the progress line. */
-  readonly stored: (bytes: number) => void;
+  /** Bytes handed to the storage, and how many they were before compression. */
+  readonly stored: (bytes: number, contentBytes: number) => void;
 }
 
 /** What is written down about one record: lines of the table, lines of the index, tokens of the catalog. */
@@ -236,7 +236,7 @@ export class DataPacks {
     lines.table.clear();
     lines.index.clear();
     lines.tokens.length = 0;
-    this.#o.stored(pack.writer.sizeBytes - before);
+    this.#o.stored(pack.writer.sizeBytes - before, length);
     if (pack.writer.sizeBytes >= this.#o.packSize || pack.writer.tableText >= tableTextMax) {
       await this.#close();
     }

@@ -4,6 +4,9 @@ import type { ErrorJson } from '../base/errors.ts';
 import type { Piece } from '../source/holes.ts';
 import type { FileStamp } from '../source/read-file.ts';
 
+/** Numbers in the shared memory of progress that each worker counts: see BackupWorkerOptions. */
+export const progressCounters: number = 3;
+
 /** A file to be read. */
 export interface FileTask {
   /** Where to read it. */

@@ -1,5 +1,6 @@
 /** The main thread's part of a backup of one stream: a snapshot with one file, and the folders above it. */
 import type { ByteString } from '../base/bytes.ts';
+import { BackpackError } from '../base/errors.ts';
 import type { Extent } from '../format/extents.ts';
 import { nameToJson } from '../format/name-json.ts';
 import { type BuiltPage, PageBuilder } from '../format/page-builder.ts';
@@ -29,6 +30,8 @@ export interface StreamRunOptions {
   readonly pathHash: (path: ByteString) => number;
   readonly beforeFirstFile: () => Promise<void>;
   readonly onPage: (page: BuiltPage) => Promise<void>;
+  /** A program ended well and has written nothing. */
+  readonly onEmpty: () => void;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -65,6 +68,10 @@ export class StreamRun {
     } finally {
       signal?.removeEventListener('abort', onAbort);
     }
+    if (read.size === 0) {
+      if (!('command' in file.source)) throw nothingCame();
+      this.#o.onEmpty();
+    }
     this.counts.files = 1;
     this.counts.newFiles = 1;
     this.counts.bytes = read.size;
@@ -86,4 +93,12 @@ export class StreamRun {
     for (const page of builder.add(entry)) await this.#o.onPage(page);
     for (const page of builder.flush()) await this.#o.onPage(page);
   }
+}
+
+/** How the program before the pipe ended cannot be known, and one that failed is why nothing comes more often than not. */
+function nothingCame(): BackpackError {
+  return new BackpackError('BP_STREAM_EMPTY', 'standard input was empty, so no snapshot was made', {
+    kind: 'source',
+    hint: 'did the program before the pipe fail? To store what may be empty: backpack backup --command -- PROGRAM',
+  });
 }

@@ -3,6 +3,7 @@
  * of uploads at once cannot exceed it; after a restart the objects are counted again.
  */
 import { BackpackError } from '../base/errors.ts';
+import { formatSize } from '../base/sizes.ts';
 import type { Storage } from '../storage/index.ts';
 
 /** Bytes of one repository. */
@@ -33,7 +34,7 @@ export class Usage {
   /** @throws BackpackError BP_NO_SPACE when they do not fit; then nothing is taken */
   take(bytes: number, quotaBytes: number | undefined): void {
     if (quotaBytes !== undefined && this.takenBytes + bytes > quotaBytes) {
-      throw new BackpackError('BP_NO_SPACE', `the quota of ${quotaBytes} bytes is used up`, {
+      throw new BackpackError('BP_NO_SPACE', `the quota of ${formatSize(quotaBytes)} is used up`, {
         kind: 'space',
         retry: 'later',
         context: { quotaBytes, takenBytes: this.takenBytes },

@@ -3,7 +3,7 @@
  * never blocks the thread, so that a run can be stopped while nothing comes.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { createReadStream, fstatSync } from 'node:fs';
+import { createReadStream, existsSync, fstatSync } from 'node:fs';
 import { Socket } from 'node:net';
 import type { Readable } from 'node:stream';
 import { BackpackError } from '../base/errors.ts';
@@ -18,12 +18,35 @@ export type StreamSource =
       readonly env: Readonly<Record<string, string>>;
     };
 
+interface Failure {
+  readonly message: string;
+  readonly hint: string;
+}
+
+/** A program that did not even start, so that it has written nothing. */
+function notStarted(program: string, { code, message }: NodeJS.ErrnoException): Failure {
+  const fail = (why: string, next: string): Failure => ({
+    message: `cannot run ${program}: ${why}`,
+    hint: `${next}; no snapshot was made`,
+  });
+  if (code === 'EACCES') return fail('it may not be executed', `see ls -l ${program}`);
+  if (code !== 'ENOENT') return fail(message, 'give another program');
+  if (program.includes('/') && existsSync(program))
+    return fail('the interpreter in its first line was not found', 'install that, or correct the line');
+  return /\s/.test(program)
+    ? fail(
+        'no such program was found',
+        'give its arguments as words of their own: --command -- PROGRAM ARGUMENTS',
+      )
+    : fail('no such program was found', 'check its name, or give its whole path');
+}
+
 /** See the file's comment. */
 export class ByteStream {
   readonly #readable: Readable;
   readonly #chunks: AsyncIterator<Buffer>;
   readonly #child: ChildProcess | undefined;
-  readonly #exit: Promise<string | undefined>;
+  readonly #exit: Promise<Failure | undefined>;
   readonly #name: string;
   #rest: Buffer = Buffer.alloc(0);
   #stopped: unknown;
@@ -46,10 +69,11 @@ export class ByteStream {
       this.#child = child;
       this.#readable = child.stdout;
       this.#exit = new Promise((resolve) => {
-        child.once('error', (error) => resolve(`cannot run ${program}: ${error.message}`));
+        child.once('error', (error) => resolve(notStarted(program, error)));
         child.once('close', (code, signal) => {
-          if (code !== 0) resolve(`${program} ended with ${code === null ? signal : `exit code ${code}`}`);
-          else resolve(undefined);
+          if (code === 0) return resolve(undefined);
+          const message = `${program} ended with ${code === null ? signal : `exit code ${code}`}`;
+          resolve({ message, hint: 'see what it wrote above; no snapshot was made' });
         });
       });
     }
@@ -78,10 +102,8 @@ export class ByteStream {
     const failure = await this.#exit;
     if (this.#stopped !== undefined) throw this.#stopped;
     if (failure === undefined) return;
-    throw new BackpackError('BP_COMMAND_FAILED', failure, {
-      kind: 'source',
-      hint: 'see what it wrote above; no snapshot was made',
-    });
+    const { message, hint } = failure;
+    throw new BackpackError('BP_COMMAND_FAILED', message, { kind: 'source', hint });
   }
 
   /** Ends reading, and the program. */

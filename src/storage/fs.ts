@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { constants, existsSync } from 'node:fs';
 import { type FileHandle, link, lstat, mkdir, open, readdir, rename, stat, unlink } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { BackpackError } from '../base/errors.ts';
+import { BackpackError, systemReason } from '../base/errors.ts';
 import { FileWriter } from './file-writer.ts';
 import { checkObjectName, isObjectName, isReplaceable, type ObjectName } from './object-name.ts';
 import type {
@@ -155,7 +155,7 @@ export class FsStorage implements Storage {
       return (await readdir(resolve(this.location))).filter((name) => name !== 'tmp');
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-      throw new BackpackError('BP_LOCATION', `${this.location} cannot be used: ${(error as Error).message}`, {
+      throw new BackpackError('BP_LOCATION', `${this.location} cannot be used: ${systemReason(error)}`, {
         kind: 'conflict',
         cause: error,
         hint: 'give an empty or new folder',

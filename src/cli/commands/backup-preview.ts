@@ -6,7 +6,7 @@ import { exitCodes } from '../context.ts';
 import type { Voice } from '../render/output.ts';
 import { Progress } from '../render/progress.ts';
 import { bytes, count, counted, safe } from '../render/text.ts';
-import { type Shown, show } from './backup-report.ts';
+import { reread, type Shown, show } from './backup-report.ts';
 
 /** Runs it. @returns the exit code */
 export async function previewBackup(
@@ -32,8 +32,8 @@ export async function previewBackup(
   const excluded =
     s.excluded === 0 ? '' : `Excluded ${counted(s.excluded, 'file or folder', 'files and folders')}\n`;
   voice.say(
-    `${counted(s.files, 'file')}, ${bytes(s.bytes)}: new ${count(s.newFiles)}, changed ${count(s.changedFiles)}, unchanged ${count(s.unchangedFiles)}\n` +
-      `${excluded}Dry run: ${bytes(s.newBytes)} would be read, nothing was written\n`,
+    `${counted(s.files, 'file')}, ${bytes(s.bytes)}: new ${count(s.newFiles)}, changed ${count(s.changedFiles)}, unchanged ${count(s.unchangedFiles)}${reread(s.rereadFiles)}\n` +
+      `${excluded}Dry run: ${bytes(s.bytesToRead)} would be read, nothing was written\n`,
   );
   const exitCode = s.sourceErrors > 0 ? exitCodes.incomplete : exitCodes.ok;
   voice.event({
@@ -45,8 +45,10 @@ export async function previewBackup(
     filesNew: s.newFiles,
     filesChanged: s.changedFiles,
     filesUnchanged: s.unchangedFiles,
+    filesReread: s.rereadFiles,
     bytes: s.bytes,
     bytesNew: s.newBytes,
+    bytesToRead: s.bytesToRead,
     bytesRead: 0,
     stored: 0,
     sourceErrors: s.sourceErrors,

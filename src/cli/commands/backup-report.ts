@@ -68,6 +68,11 @@ export function show(voice: Voice, progress: Progress, counts: Shown, event: Bac
     voice.event({ type: 'warning', code: error.code, message, object, hint });
     progress.done();
     voice.warn(`warning: ${safe(message)} (${error.code})\n  next: ${hint}\n`);
+  } else if (event.type === 'empty-stream') {
+    const message = 'is empty: the program ended well, but wrote nothing';
+    voice.event({ type: 'warning', code: 'BP_STREAM_EMPTY', message, path: byteStringToText(event.path) });
+    progress.done();
+    voice.warn(`warning: ${spelled(event.path)} ${message} (BP_STREAM_EMPTY)\n`);
   } else if (event.type === 'key-file') {
     const message = 'is a key file of a repository: whoever can read this backup can read that repository';
     voice.event({ type: 'warning', code: 'BP_KEY_IN_SOURCE', message, path: byteStringToText(event.path) });
@@ -111,22 +116,26 @@ function warn(
 
 const errorsShown = 10;
 
+/** Files that look unchanged and are so young that they are read all the same. */
+export function reread(files: number): string {
+  return files === 0 ? '' : `, read again to be sure ${count(files)}`;
+}
+
 /** Words the summary. @param first what to say after the very first backup @param again the command that restores */
 export function report(voice: Voice, s: BackupSummary, first: string, again: string): void {
   const unread =
     s.sourceErrors === 0
       ? ''
       : `${counted(s.sourceErrors, 'file or folder', 'files or folders')} could not be read\n`;
-  const smaller =
-    s.bytesRead > 0 && s.bytesStored > 0 && s.bytesRead > s.bytesStored
-      ? ` (${(s.bytesRead / s.bytesStored).toFixed(1)}x smaller)`
-      : '';
-  const reread = s.rereadFiles === 0 ? '' : `, read again to be sure ${count(s.rereadFiles)}`;
+  // What was known already was not compressed, and would make a ratio of thousands.
+  const fresh = s.bytesAdded === s.bytesRead ? '' : `, of it new ${bytes(s.bytesAdded)}`;
+  const ratio = s.bytesStored === 0 ? '0.0' : (s.bytesAdded / s.bytesStored).toFixed(1);
+  const smaller = Number(ratio) > 1 ? ` (${ratio}x smaller)` : '';
   const excluded =
     s.excluded === 0 ? '' : `Excluded ${counted(s.excluded, 'file or folder', 'files and folders')}\n`;
   voice.say(
-    `${unread}${counted(s.files, 'file')}, ${bytes(s.bytes)}: new ${count(s.newFiles)}, changed ${count(s.changedFiles)}, unchanged ${count(s.unchangedFiles)}${reread}\n${excluded}` +
-      `Read ${bytes(s.bytesRead)}, stored ${bytes(s.bytesStored)}${smaller} in ${duration(s.elapsedMs)}\n${first}` +
+    `${unread}${counted(s.files, 'file')}, ${bytes(s.bytes)}: new ${count(s.newFiles)}, changed ${count(s.changedFiles)}, unchanged ${count(s.unchangedFiles)}${reread(s.rereadFiles)}\n${excluded}` +
+      `Read ${bytes(s.bytesRead)}${fresh}, stored ${bytes(s.bytesStored)}${smaller} in ${duration(s.elapsedMs)}\n${first}` +
       `Restore with: ${again}\n`,
   );
   voice.result(
@@ -147,6 +156,7 @@ export function report(voice: Voice, s: BackupSummary, first: string, again: str
     filesReread: s.rereadFiles,
     bytes: s.bytes,
     bytesRead: s.bytesRead,
+    bytesAdded: s.bytesAdded,
     stored: s.bytesStored,
     sourceErrors: s.sourceErrors,
     excluded: s.excluded,

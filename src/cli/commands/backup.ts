@@ -9,6 +9,7 @@ import { shortId } from '../../format/names.ts';
 import { backup as runBackup } from '../../operations/backup.ts';
 import type { BackupOptions, BackupSummary } from '../../operations/backup-options.ts';
 import { gatherRoots } from '../../operations/roots.ts';
+import type { Config } from '../../schema/index.ts';
 import type { FilterOptions, OwnFile } from '../../source/filter.ts';
 import { stat } from '../../source/source-stat.ts';
 import { locating, shell } from '../again.ts';
@@ -57,13 +58,15 @@ export async function backup(
   const filter = filterOptions(options, set, context.cwd);
   const cwd = utf8ToByteString(context.cwd);
   const stream = streamFile(context, paths, options, set);
-  if (stream === undefined && !namesPaths(paths, options) && set?.paths === undefined) throw nothingGiven();
+  const ofSet = set?.paths ?? set?.filesFrom ?? set?.filesFromNul;
+  if (stream === undefined && !namesPaths(paths, options) && ofSet === undefined)
+    throw nothingGiven(general, options.set);
   await context.begun?.();
   const { roots, inside } =
     stream === undefined
       ? gatherRoots(givenPaths(paths, options, set, context.cwd), cwd)
       : { roots: [{ real: stream.stored, stored: stream.stored }], inside: [] };
-  if (roots.length === 0) throw nothingGiven();
+  if (roots.length === 0) throw emptyList();
   for (const name of ignoredSettings(settings.config)) {
     const message = `this version ignores the setting ${name} of ${settings.configPath}`;
     voice.event({ type: 'warning', code: 'BP_SETTING_IGNORED', message });
@@ -80,8 +83,16 @@ export async function backup(
   if (options.dryRun === true) {
     const opened = await openIfThere(settings);
     if (opened !== undefined) await checkHead(opened.repository, heads);
-    const chosen = { roots, filter: ownOf(opened?.keyPath ?? ''), host, ...named, signal: context.signal };
-    return previewBackup(voice, opened?.repository, chosen);
+    return previewBackup(voice, opened?.repository, {
+      roots,
+      filter: ownOf(opened?.keyPath ?? ''),
+      host,
+      ...named,
+      readAll: options.readAll === true,
+      withAtime: options.withAtime === true,
+      ...decideOf(context),
+      signal: context.signal,
+    });
   }
   const { opened, first } = await openOrMake(settings, voice);
   const { repository } = opened;
@@ -132,11 +143,32 @@ export async function backup(
   return exitCodeOf(summary);
 }
 
-function nothingGiven(): BackpackError {
-  return new BackpackError('BP_USAGE', 'nothing to back up: no path was given', {
+/** @param named the set that was named, which says of nothing what to back up */
+function nothingGiven({ config, configPath }: Settings, named: string | undefined): BackpackError {
+  const [first, ...others] = setNames(config);
+  const more = others.length === 0 ? '' : ` (or: ${others.join(', ')})`;
+  const message =
+    named !== undefined
+      ? `nothing to back up: the set ${named} of ${configPath} has no path`
+      : first === undefined
+        ? 'nothing to back up: no path was given'
+        : `nothing to back up: neither a path nor one of the sets of ${configPath} was given`;
+  const hint =
+    named !== undefined || first === undefined
+      ? 'backpack backup PATH...'
+      : `backpack backup --set ${first}${more}, or backpack backup PATH...`;
+  return new BackpackError('BP_USAGE', message, { kind: 'usage', hint });
+}
+
+function emptyList(): BackpackError {
+  return new BackpackError('BP_USAGE', 'nothing to back up: the lists name no path', {
     kind: 'usage',
-    hint: 'backpack backup PATH...',
+    hint: 'did what made the list fail? Nothing was stored',
   });
+}
+
+function setNames({ sets }: Config): string[] {
+  return Object.keys(sets ?? {}).filter((key) => !key.startsWith('//'));
 }
 
 /** What extensions are told of types; the others are `other`. */
@@ -221,7 +253,7 @@ function userName(): string {
 }
 
 function unknownSet(name: string, settings: Settings): BackpackError {
-  const names = Object.keys(settings.config.sets ?? {}).filter((key) => !key.startsWith('//'));
+  const names = setNames(settings.config);
   return new BackpackError('BP_SET_UNKNOWN', `no set ${name} in ${settings.configPath}`, {
     kind: 'config',
     hint:

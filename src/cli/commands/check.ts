@@ -27,7 +27,7 @@ export async function check(context: Context, options: CheckCommandOptions): Pro
   await context.begun?.();
   const { repository, key } = await openFrom({ ...settings, spec: withoutCache(settings.spec) });
   await checkHead(repository, new HeadStore(settings.folders.state));
-  const progress = new Progress(voice, { read: 'checked', sent: 'read', items: 'objects' });
+  const progress = new Progress(voice, { read: 'read', items: 'objects' });
   try {
     const extra = { kitSums: key.kit, signal: context.signal, ...(threads === undefined ? {} : { threads }) };
     const s = await runCheck(repository, { ...readData, ...extra }, (event) => show(voice, progress, event));

@@ -1,6 +1,6 @@
 /** `backpack init`: makes repository, key file and recovery kit. */
 import { existsSync, readFileSync } from 'node:fs';
-import { BackpackError, isBackpackError } from '../../base/errors.ts';
+import { BackpackError, isBackpackError, systemReason } from '../../base/errors.ts';
 import { systemClock, systemRandom } from '../../base/ports.ts';
 import { keyIdOf } from '../../codec/kdf.ts';
 import { HeadStore } from '../../config/heads.ts';
@@ -104,15 +104,38 @@ async function mayBeMade(storage: Storage): Promise<boolean> {
   );
 }
 
-/** A folder that cannot be made (as below /proc) is not an object that is missing. */
+/**
+ * A folder that cannot be made (as below /proc) is not an object that is missing, and one that may not be written to is
+ * no matter of credentials.
+ */
 function cannotMake(error: unknown, location: string): unknown {
-  if (!isBackpackError(error) || error.code !== 'BP_OBJECT_MISSING') return error;
+  if (!isBackpackError(error)) return error;
+  if (error.code === 'BP_STORAGE_DENIED' && !location.includes('://')) return mayNotWrite(error, location);
+  if (error.code !== 'BP_OBJECT_MISSING') return error;
   const why = error.cause instanceof Error ? `: ${error.cause.message}` : '';
   return new BackpackError('BP_LOCATION', `no repository can be made at ${location}${why}`, {
     kind: 'conflict',
     cause: error,
     hint: 'give a new folder on a disk that can be written to; nothing was made',
   });
+}
+
+function mayNotWrite(error: BackpackError, location: string): BackpackError {
+  let cause: unknown = error;
+  while (isBackpackError(cause) && cause.cause !== undefined) ({ cause } = cause);
+  const readOnly = (cause as NodeJS.ErrnoException).code === 'EROFS';
+  return new BackpackError(
+    'BP_STORAGE_DENIED',
+    `no repository can be made at ${location}: ${systemReason(cause)}`,
+    {
+      kind: 'storage',
+      context: { location },
+      cause: error,
+      hint: readOnly
+        ? 'nothing was made; give another folder, or mount this one for writing'
+        : `nothing was made; give another folder, or make this one yours: sudo install -d -o "$(id -un)" ${shell(location)}`,
+    },
+  );
 }
 
 type Named = KeyFile & { readonly repo: string; readonly repoIsKnown: boolean };

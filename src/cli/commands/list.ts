@@ -16,7 +16,14 @@ export async function list(context: Context, options: CommonOptions): Promise<nu
   const settings = readSettings(context, options);
   const { repository } = await openFrom(settings);
   const found = await checkHead(repository, new HeadStore(settings.folders.state));
-  const rows: string[][] = [['ID', 'TIME', 'HOST', 'FILES', 'SIZE', 'PATHS']];
+  const hasSet = found.snapshots.some(({ root }) => root.set !== undefined);
+  const hasTags = found.snapshots.some(({ root }) => (root.tags ?? []).length > 0);
+  // Who uses neither sets nor tags has no columns for them.
+  const columns = (set: string, tags: string): string[] => [
+    ...(hasSet ? [set] : []),
+    ...(hasTags ? [tags] : []),
+  ];
+  const rows: string[][] = [['ID', 'TIME', 'HOST', ...columns('SET', 'TAGS'), 'FILES', 'SIZE', 'PATHS']];
   for (const { id, root, copy } of found.snapshots) {
     voice.event({
       type: 'snapshot',
@@ -41,7 +48,6 @@ export async function list(context: Context, options: CommonOptions): Promise<nu
       ...(root.partial ? ['partial'] : []),
       ...(copy === undefined ? [] : ['damaged, read from its copy']),
       ...(unread > 0 ? [`${counted(unread, 'file or folder', 'files or folders')} not read`] : []),
-      ...(root.tags ?? []),
     ]
       .map((note) => ` [${note}]`)
       .join('');
@@ -49,6 +55,7 @@ export async function list(context: Context, options: CommonOptions): Promise<nu
       shortId(id),
       when(root.time),
       safe(root.host),
+      ...columns(safe(root.set ?? ''), safe((root.tags ?? []).join(','))),
       count(root.stats.files),
       bytes(root.stats.bytes),
       roots + safe(notes),

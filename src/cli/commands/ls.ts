@@ -1,9 +1,8 @@
 /** `backpack ls`: what is in a snapshot. */
 import type { ByteString } from '../../base/bytes.ts';
-import { BackpackError } from '../../base/errors.ts';
 import { HeadStore } from '../../config/heads.ts';
 import { type NameJson, nameFromJson } from '../../format/name-json.ts';
-import { shortId } from '../../format/names.ts';
+import { noPath } from '../../operations/no-path.ts';
 import { entriesOf, isBelow } from '../../repo/entries.ts';
 import { damagedOrThrow, findSnapshot, loadSnapshot, PageReader } from '../../repo/snapshots.ts';
 import type { PageEntry } from '../../schema/index.ts';
@@ -16,7 +15,11 @@ import { safe, when } from '../render/text.ts';
 import { openFrom, readSettings } from '../settings.ts';
 
 /** Runs the command. @returns the exit code */
-export async function ls(context: Context, wanted: string, options: CommonOptions): Promise<number> {
+export async function ls(
+  context: Context,
+  wanted: string,
+  options: CommonOptions & { readonly long?: boolean },
+): Promise<number> {
   const voice = new Voice(context, options);
   const settings = readSettings(context, options);
   const { repository } = await openFrom(settings);
@@ -52,16 +55,10 @@ export async function ls(context: Context, wanted: string, options: CommonOption
     if (!isBelow(at, path)) continue;
     entries += 1;
     const line = { path: json.p, kind: type, mtime: json.m ?? '0.000000000', mode: json.o ?? '0000' };
-    const { s, u, g, l, x } = json;
-    voice.event({ type: 'entry', ...line, ...defined({ size: s, uid: u, gid: g, target: l, xxh64: x }) });
-    voice.result(`${row(at, type, json)}\n`);
+    voice.event({ type: 'entry', ...line, ...detailsOf(json) });
+    voice.result(`${row(at, type, json, options.long === true)}\n`);
   }
-  if (entries === 0 && path !== '') {
-    throw new BackpackError('BP_NO_PATH', `${spelled(path)} is not in snapshot ${shortId(info.id)}`, {
-      kind: 'not-found',
-      hint: `backpack ls ${shortId(info.id)} shows what is in it`,
-    });
-  }
+  if (entries === 0 && path !== '') throw noPath(path, info, spelled);
   voice.event({ type: 'summary', command: 'ls', snapshotId: info.id, entries });
   return damaged > 0 ? exitCodes.damaged : exitCodes.ok;
 }
@@ -78,11 +75,35 @@ export function splitWanted(wanted: string): { snapshot: string; path: string } 
   return { snapshot: wanted.slice(0, colon) || 'latest', path: unspelled(path) };
 }
 
-function row(path: ByteString, type: string, json: PageEntry): string {
+/** What an event of --json says beyond kind, mode and time. */
+function detailsOf({ s, u, un, g, gn, rd, xa, fl, hl, l, x }: PageEntry): Record<string, unknown> {
+  return defined({
+    size: s,
+    uid: u,
+    gid: g,
+    owner: un,
+    group: gn,
+    device: rd,
+    xattrs: xa?.map(([name]) => name),
+    flags: fl,
+    hardLink: hl,
+    target: l,
+    xxh64: x,
+  });
+}
+
+/** @param long with owner and group, which can be of any length: columns are not known before the last entry is */
+function row(path: ByteString, type: string, json: PageEntry, long: boolean): string {
+  const { un, u, gn, g, xa, rd } = json;
   const letter = type === 'f' ? '-' : type;
-  const size = String(json.s ?? '').padStart(14);
+  const owners = [un ?? u ?? '?', gn ?? g ?? '?'].map((who) => ` ${safe(String(who)).padEnd(8)}`).join('');
+  // As ls(1): what has more to it than its mode says (a label of SELinux, which everything has, is a dot); and of a
+  // device, its numbers in the place of a size.
+  const labelOnly = xa?.every(([name]) => name === 'security.selinux') === true;
+  const more = xa === undefined ? ' ' : labelOnly ? '.' : '+';
+  const size = (rd?.join(', ') ?? String(json.s ?? '')).padStart(14);
   const target = json.l === undefined ? '' : ` -> ${spelled(nameFromJson(json.l as NameJson))}`;
-  return `${letter}${rights(json.o ?? '0000')} ${size}  ${when(json.m ?? '0')}  ${spelled(path)}${target}`;
+  return `${letter}${rights(json.o ?? '0000')}${more}${long ? owners : ''}${size}  ${when(json.m ?? '0')}  ${spelled(path)}${target}`;
 }
 
 /** As ls(1) shows them: s and t stand for x with setuid, setgid and the sticky bit, S and T without it. */

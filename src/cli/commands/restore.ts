@@ -62,7 +62,7 @@ export async function restore(
   const { repository } = await openFrom(settings);
   refuseRepository(settings.location.value, target, wanted);
   await checkHead(repository, new HeadStore(settings.folders.state));
-  const progress = new Progress(voice, { read: 'wrote', sent: 'verified', items: 'files' });
+  const progress = new Progress(voice, { read: 'wrote', items: 'files' });
   let problems = 0;
   const show = (event: RestoreEvent): void => {
     if (event.type === 'progress') {
@@ -120,6 +120,7 @@ export async function restore(
         snapshot,
         path,
         target,
+        intoOriginal: options.intoOriginal === true,
         rules,
         ...wishes,
         signal: context.signal,

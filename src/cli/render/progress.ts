@@ -27,7 +27,8 @@ const weightMs = 15_000;
 /** What the rates of bytes read and sent and the things counted are called. */
 export interface ProgressWords {
   readonly read: string;
-  readonly sent: string;
+  /** Missing where both are the same. */
+  readonly sent?: string;
   readonly items: string;
 }
 
@@ -75,11 +76,11 @@ export class Progress {
       if (now - this.#last < terminalMs) return;
       // A pseudo-terminal may say that it has 0 columns.
       const { stderr } = this.#voice.context;
-      stderr.write(`${eraseLine}${this.#line(state).slice(0, (stderr.columns || 80) - 1)}`);
+      stderr.write(`${eraseLine}${this.#line(state, (stderr.columns || 80) - 1)}`);
       this.#drawn = true;
     } else {
       if (now - Math.max(this.#last, this.#started) < plainMs) return;
-      this.#voice.say(`${this.#line(state)}\n`);
+      this.#voice.say(`${this.#line(state, Number.POSITIVE_INFINITY)}\n`);
     }
     this.#last = now;
   }
@@ -114,10 +115,11 @@ export class Progress {
     return Math.round((Math.max(0, state.bytesTotal - state.bytesDone) / doneRate) * 1000);
   }
 
-  #line(state: ProgressState): string {
+  /** What people look for comes first: what does not fit is left out, from the end. */
+  #line(state: ProgressState, columns: number): string {
     const { bytesDone, bytesTotal, filesDone, filesTotal } = state;
     const { readRate, sentRate } = this.#rates;
-    const { items } = this.#words;
+    const { items, read, sent } = this.#words;
     const share =
       bytesTotal === null || bytesTotal === 0
         ? ''
@@ -128,7 +130,13 @@ export class Progress {
         ? `${count(filesDone)} ${items}`
         : `${count(filesDone)} of ${count(filesTotal)} ${items}`;
     const left = this.#remainingMs(state);
-    const remaining = left === null ? '' : `   about ${duration(Math.ceil(left / 1000) * 1000)} left`;
-    return `  ${share}${size}   ${this.#words.read} ${bytes(readRate)}/s  ${this.#words.sent} ${bytes(sentRate)}/s   ${files}${remaining}`;
+    const parts = [
+      `  ${share}${size}`,
+      ...(left === null ? [] : [`about ${duration(Math.ceil(left / 1000) * 1000)} left`]),
+      `${read} ${bytes(readRate)}/s${sent === undefined ? '' : `  ${sent} ${bytes(sentRate)}/s`}`,
+      files,
+    ];
+    while (parts.length > 1 && parts.join('   ').length > columns) parts.pop();
+    return parts.join('   ').slice(0, columns);
   }
 }

@@ -3,8 +3,11 @@ import prettyBytes from 'pretty-bytes';
 import prettyMs from 'pretty-ms';
 
 /** `2.14 GB` */
-export function bytes(value: number): string {
-  return prettyBytes(value, { maximumFractionDigits: value < 1e6 ? 0 : 2 });
+export { formatSize as bytes } from '../../base/sizes.ts';
+
+/** A size as somebody set it: `512 MiB` for 512M, `2 MB` for 2 MB. */
+export function bytesAsSet(value: number): string {
+  return prettyBytes(value, { binary: value % 1024 === 0 });
 }
 
 /** `14,006`, as toLocaleString('en-US') has it, which takes 15 ms when it is called first. */

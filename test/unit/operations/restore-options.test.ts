@@ -22,6 +22,7 @@ import {
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { toBackpackError } from '../../../src/base/errors.ts';
 import { parseKeyFile } from '../../../src/format/key-file.ts';
 import { restore } from '../../../src/operations/restore.ts';
 import { openRepository, type Repository } from '../../../src/repo/repository.ts';
@@ -378,7 +379,11 @@ describe('where there is no room', () => {
   it('refuses to begin', async () => {
     const target = temporaryFolder();
     const full = await huge(-2, 2 ** 43);
-    expect(await codeOfAsync(() => restoreTo(full, { target }))).toBe('BP_NO_SPACE');
+    const error = await restoreTo(full, { target }).catch(toBackpackError);
+    expect(error).toMatchObject({
+      code: 'BP_NO_SPACE',
+      message: expect.stringMatching(/: it needs 8\.8 TB, [0-9.]+ [kMGT]B are free, [0-9.]+ TB are missing$/),
+    });
     expect(readdirSync(target)).toEqual([]);
   });
 

@@ -65,6 +65,7 @@ describe('a tree of everything awkward', () => {
     const pages = await pagesOf(repository);
     const second = await backUp(repository, folder, { clock });
     expect(second.bytesRead).toBeGreaterThan(10_000_000);
+    expect(second.bytesAdded).toBe(0);
     expect(second.bytesStored).toBeLessThan(30_000);
     expect(await pagesOf(repository)).toEqual(pages);
   });

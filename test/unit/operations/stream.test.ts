@@ -22,7 +22,6 @@ const MiB = 1024 * 1024;
 
 describe('a stream', () => {
   const contents: [string, () => Buffer][] = [
-    ['nothing', () => Buffer.alloc(0)],
     ['one byte', () => Buffer.from('x')],
     ['a small one', () => noise(100_000, 1)],
     ['exactly one window', () => noise(12 * MiB, 2)],
@@ -44,6 +43,22 @@ describe('a stream', () => {
     expect(readFileSync(join(target, 'dumps/data')).equals(bytes)).toBe(true);
     const again = await backUp(repository, folder);
     expect(again.bytesStored).toBeLessThan(40_000);
+  });
+
+  it('without a byte makes no snapshot, unless it is of a program that ended well', async () => {
+    const folder = temporaryFolder();
+    writeFileSync(join(folder, 'empty'), '');
+    const repository = await newRepository();
+    const fd = openSync(join(folder, 'empty'), 'r');
+    const error = await backUp(repository, folder, streamOf({ fd })).catch(toBackpackError);
+    closeSync(fd);
+    expect(error).toMatchObject({ code: 'BP_STREAM_EMPTY' });
+    expect((await listSnapshots(repository)).snapshots).toEqual([]);
+    const done = await backUp(repository, '/', streamOf(run('true'), 'out'));
+    expect(done).toMatchObject({ files: 1, bytes: 0 });
+    expect(done.events).toContainEqual({ type: 'empty-stream', path: 'out' });
+    const { target } = await restoreTo(repository);
+    expect(readFileSync(join(target, 'out'), 'utf8')).toBe('');
   });
 
   it('of a program', async () => {

@@ -372,8 +372,9 @@ test('hard links, modes, negative times, base64 names, what cannot be made', () 
       { path: 'with', content: Buffer.from('xattr'), extra: { xa: [['user.a', 'YQ==']] } },
     ].sort((a, b) => Buffer.compare(bytesOf(a.path), bytesOf(b.path))) as FileSpec[],
   );
-  const { code, to, err } = r.restore();
+  const { code, to, err, out } = r.restore();
   expect(code).toBe(3);
+  expect(out).toContain(': 5 files, 19 B, 0 folders, 0 links');
   expect(err).toContain('FIFO');
   expect(err).toContain('unknown type');
   expect(err).toContain('1 extended attribute:');

@@ -252,6 +252,12 @@ describe('roots', () => {
     expect(recorded).toHaveLength(300);
     expect(recorded).toContain('/data/0');
   });
+
+  it('of a long list without common folders are recorded as absolute or relative all the same', () => {
+    const named = (prefix: string) => Array.from({ length: 1001 }, (_, i) => `${prefix}${i}/file`);
+    expect(recordedRoots(gather(...named('/a')).roots)).toEqual(['/']);
+    expect(recordedRoots(gather(...named('a')).roots)).toEqual(['']);
+  });
 });
 
 describe('values', () => {
