@@ -4,7 +4,8 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer as createSecureServer } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
 
 /**
  * `aws`: conditions are honoured. `rgw`: not at the completion of an upload in parts. `swift`: conditions are 501.
@@ -21,6 +22,7 @@ export type Fault =
   | 'applied-reset'
   | 'reset'
   | 'reset-body'
+  | 'reset-upload'
   | 'short-body'
   | 'slow'
   | 'hang'
@@ -63,12 +65,28 @@ export class S3Stub {
   parts = { now: 0, most: 0 };
   /** How long a part takes, ms. */
   partMs = 0;
-  readonly #server: Server = createServer((request, response) => void this.#serve(request, response));
+  readonly #scheme: string;
+  readonly #server: Server;
+  /** What lies below the connections, by the port of the client: TLS cannot be reset, TCP can. */
+  readonly #sockets = new Map<number, Socket>();
+
+  /** @param tls PEM: then it speaks HTTPS */
+  constructor(tls?: { readonly key: string; readonly cert: string }) {
+    const serve = (request: IncomingMessage, response: ServerResponse): void =>
+      void this.#serve(request, response);
+    this.#scheme = tls === undefined ? 'http' : 'https';
+    this.#server = tls === undefined ? createServer(serve) : createSecureServer(tls, serve);
+    this.#server.on('connection', (socket: Socket) => {
+      const port = socket.remotePort ?? 0;
+      this.#sockets.set(port, socket);
+      socket.on('close', () => this.#sockets.delete(port));
+    });
+  }
 
   /** Starts it. @returns its address */
   async listen(): Promise<string> {
     await new Promise<void>((resolve) => this.#server.listen(0, '127.0.0.1', resolve));
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    return `${this.#scheme}://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
   }
 
   async close(): Promise<void> {
@@ -95,6 +113,8 @@ export class S3Stub {
     const fault = this.fault(seen);
     if (fault === 'hang') return;
     if (fault === 'reset') return void request.socket.destroy();
+    // In the middle of what the client sends.
+    if (fault === 'reset-upload') return void request.once('data', () => this.#reset(request));
     const body = await readAll(request).catch(() => undefined);
     if (body === undefined) return;
     if (fault === 'error-500') return fail(response, 500, 'InternalError');
@@ -111,11 +131,15 @@ export class S3Stub {
     if ((fault === 'short-body' || fault === 'reset-body') && answer.body.byteLength > 1) {
       response.writeHead(answer.status, { ...answer.headers, 'content-length': answer.body.byteLength });
       response.write(answer.body.subarray(0, answer.body.byteLength / 2));
-      if (fault === 'reset-body') setTimeout(() => request.socket.resetAndDestroy(), 5);
+      if (fault === 'reset-body') setTimeout(() => this.#reset(request), 5);
       else setTimeout(() => request.socket.end(), 5);
       return;
     }
     send(response, answer.status, method === 'HEAD' ? Buffer.alloc(0) : answer.body, answer.headers);
+  }
+
+  #reset(request: IncomingMessage): void {
+    this.#sockets.get(request.socket.remotePort ?? 0)?.resetAndDestroy();
   }
 
   /** What every request must have: a signature that fits its key, an honest length, an honest digest; locks an MD5. */
