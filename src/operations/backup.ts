@@ -153,11 +153,8 @@ class Attempt {
     this.#packMemory = createPackListMemory(packsMax);
     this.#packList = new PackList(this.#packMemory);
     const wanted = threadsWithin(options.threads ?? availableParallelism());
-    const { threads, catalogBytes } = planMemory(
-      options.memoryMax,
-      wanted,
-      repository.storage.capabilities.partSize,
-    );
+    const { capabilities } = repository.storage;
+    const { threads, catalogBytes } = planMemory(options.memoryMax, wanted, capabilities);
     this.#threads = threads;
     this.#catalog = createCatalogMemory(options.catalogBytes ?? MiB, catalogBytes);
     this.#progress = new BackupProgress(Math.max(1, threads), emit);

@@ -4,6 +4,7 @@
  */
 import { BackpackError } from '../base/errors.ts';
 import { MiB } from '../base/limits.ts';
+import type { StorageCapabilities } from '../storage/index.ts';
 
 /** The process with its main thread and one worker, catalog aside. */
 export const baseBytes: number = 140 * MiB;
@@ -13,8 +14,11 @@ export const workerBytes: number = 68 * MiB;
 const catalogMin: number = 6 * MiB;
 export const catalogMax: number = 2048 * MiB;
 
-/** What a storage that keeps what it sends takes in each thread besides: its client, and the heap that works in. */
+/** What the client of a storage that keeps what it sends takes in each thread, unless it says otherwise. */
 const clientBytes: number = 20 * MiB;
+
+/** What the storage says of its memory. */
+type Kept = Pick<StorageCapabilities, 'partSize' | 'clientBytes'>;
 
 /** What a run may use. */
 export interface MemoryPlan {
@@ -25,14 +29,18 @@ export interface MemoryPlan {
 /**
  * @param budget bytes for the whole process; undefined: no limit
  * @param threads wanted; fewer are used where they do not fit
- * @param keptBytes what a writer of the storage keeps in memory (`StorageCapabilities.partSize`); each worker has one
+ * @param kept what the storage keeps in memory; each worker has one of its own
  * @throws BackpackError BP_MEMORY_BUDGET when not even one worker fits
  */
-export function planMemory(budget: number | undefined, threads: number, keptBytes = 0): MemoryPlan {
+export function planMemory(
+  budget: number | undefined,
+  threads: number,
+  kept: Kept = { partSize: 0 },
+): MemoryPlan {
   if (budget === undefined) return { threads, catalogBytes: catalogMax };
-  const client = keptBytes === 0 ? 0 : clientBytes;
-  const base = baseBytes + 2 * client + keptBytes;
-  const worker = workerBytes + client + keptBytes;
+  const client = kept.clientBytes ?? (kept.partSize === 0 ? 0 : clientBytes);
+  const base = baseBytes + 2 * client + kept.partSize;
+  const worker = workerBytes + client + kept.partSize;
   const least = base + catalogMin;
   if (budget < least) {
     throw new BackpackError('BP_MEMORY_BUDGET', `${Math.floor(budget / MiB)} MiB of memory are not enough`, {

@@ -26,6 +26,8 @@ export interface StorageCapabilities {
   readonly objectSizeMax: number;
   /** Bytes that a writer keeps in memory until they are acknowledged, all together; 0 when it streams. */
   readonly partSize: number;
+  /** What its client takes in each thread besides, bytes. Left out: 20 MiB, or nothing where `partSize` is 0. */
+  readonly clientBytes?: number;
 }
 
 /** Name, length and storage time of an object. */

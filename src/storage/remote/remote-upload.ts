@@ -5,7 +5,7 @@
  * what was stored.
  */
 import { BackpackError } from '../../base/errors.ts';
-import { blockBytes, KiB } from '../../base/limits.ts';
+import { blockBytes, KiB, MiB } from '../../base/limits.ts';
 import { systemRandom } from '../../base/ports.ts';
 import { ContentHash } from '../../net/content-hash.ts';
 import { type Frame, frameType, protocolError } from '../../net/frame.ts';
@@ -22,6 +22,8 @@ const hashInTrailer = /\nxxh64=([0-9a-f]{16})\npad=-{110}\nEND\n$/;
 /** Bytes of a frame that is not full: below this it waits for more. */
 const sendMin: number = 64 * KiB;
 const frameMin: number = 8 * KiB;
+/** Bytes on their way at most, whatever window the server grants: they are kept in memory. */
+export const windowMax: number = 8 * MiB;
 
 /** What an upload is made with. */
 export interface UploadOptions {
@@ -108,7 +110,7 @@ export class RemoteUpload implements ObjectWriter, Request {
 
   begin(line: Line, again: boolean): void {
     this.#line = line;
-    this.#window = line.terms.windowBytes;
+    this.#window = Math.min(windowMax, line.terms.windowBytes);
     if (again) this.#frameBytes = Math.max(frameMin, this.#frameBytes / 4);
     this.#accepted = !again;
     this.#endSent = false;

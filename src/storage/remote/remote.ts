@@ -21,7 +21,7 @@ import { canceled, throwIfCanceled } from '../storage-errors.ts';
 import { ChunkPool } from './chunk-pool.ts';
 import { infoOf } from './info.ts';
 import { Link, type Request } from './link.ts';
-import { RemoteUpload } from './remote-upload.ts';
+import { RemoteUpload, windowMax } from './remote-upload.ts';
 import { GetRequest, ListRequest, SimpleRequest } from './requests.ts';
 
 /** What a remote storage is made with. */
@@ -42,6 +42,10 @@ export interface RemoteOptions {
   readonly app?: string;
 }
 
+/** Default of {@link RemoteOptions.keepBytes}. */
+const keepMax: number = 16 * MiB;
+/** What an upload keeps at most: what was kept whole until now, and what is on its way. */
+const keptMax: number = keepMax + windowMax;
 /** Default of {@link RemoteOptions.timeoutMs}. */
 const defaultTimeoutMs = 60_000;
 
@@ -54,7 +58,9 @@ export class RemoteStorage implements Storage {
     retention: false,
     parallelMax: 16,
     objectSizeMax: containerMax,
-    partSize: 0,
+    partSize: keptMax,
+    // Measured with the connection and its buffers: nothing worth counting.
+    clientBytes: 0,
   };
   readonly location: string;
   readonly #links: readonly Link[];
@@ -63,7 +69,7 @@ export class RemoteStorage implements Storage {
 
   constructor(options: RemoteOptions) {
     const { location, repository, dial, access, app = 'backpack' } = options;
-    const { connections = 1, timeoutMs = defaultTimeoutMs, keepBytes = 16 * MiB } = options;
+    const { connections = 1, timeoutMs = defaultTimeoutMs, keepBytes = keepMax } = options;
     this.location = location;
     this.#keepBytes = keepBytes;
     const link = (): Link => new Link({ dial, access, repository, location, app, timeoutMs });

@@ -30,12 +30,17 @@ it('refuses what is not enough, and says how much is', () => {
 
 it('counts what the storage keeps, in every worker', () => {
   const kept = 32 * MiB;
+  const storage = { partSize: kept };
   const least = (): number => {
     for (let budget = 0; ; budget += MiB)
-      if (codeOf(() => planMemory(budget, 1, kept)) !== 'BP_MEMORY_BUDGET') return budget;
+      if (codeOf(() => planMemory(budget, 1, storage)) !== 'BP_MEMORY_BUDGET') return budget;
   };
   const alone = least();
   expect(alone).toBeGreaterThanOrEqual(baseBytes + 6 * MiB + kept);
-  expect(planMemory(alone + workerBytes, 2, kept).threads).toBe(1);
-  expect(planMemory(alone + workerBytes + 2 * kept, 2, kept).threads).toBe(2);
+  expect(planMemory(alone + workerBytes, 2, storage).threads).toBe(1);
+  expect(planMemory(alone + workerBytes + 2 * kept, 2, storage).threads).toBe(2);
+  // One that knows what its client takes is believed.
+  const exact = { partSize: kept, clientBytes: 0 };
+  expect(planMemory(baseBytes + workerBytes + 2 * kept + 6 * MiB, 2, exact).threads).toBe(2);
+  expect(planMemory(baseBytes + workerBytes + 2 * kept + 5 * MiB, 2, exact).threads).toBe(1);
 });

@@ -2,16 +2,17 @@
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { describe, expect, it, onTestFinished } from 'vitest';
+import { MiB } from '../../../src/base/limits.ts';
 import { systemRandom } from '../../../src/base/ports.ts';
 import { type Frame, FrameReader, frameType, sealFrame } from '../../../src/net/frame.ts';
 import { greetClient } from '../../../src/net/handshake.ts';
 import { formatItems, formatMessage, formatOffset, type Message } from '../../../src/net/messages.ts';
 import { dial } from '../../../src/net/transport.ts';
-import { listAll, type Storage } from '../../../src/storage/index.ts';
+import { listAll, MemoryStorage, type ObjectWriter, type Storage } from '../../../src/storage/index.ts';
 import { RemoteStorage } from '../../../src/storage/remote/remote.ts';
 import { framesIn } from '../net/frames-in.ts';
 import { codeOfAsync } from '../support.ts';
-import { everybody, idOf } from './rig.ts';
+import { everybody, idOf, makeClient, makeServer } from './rig.ts';
 
 const pack = (n: number): string => `packs/${idOf(n).slice(0, 5)}/${idOf(n)}.bpk`;
 const timeoutMs = 1000;
@@ -225,6 +226,36 @@ describe('instead of what was asked for', () => {
     expect(error).toMatchObject({ code: 'BP_SERVER_FAILED', kind: 'storage' });
     // biome-ignore lint/suspicious/noControlCharactersInRegex: what must not be there
     expect((error as Error).message).not.toMatch(/[\u0000-\u001f\u202e]/);
+  });
+
+  it('a window without end: what an upload keeps is bounded, as it says', async () => {
+    // A server that grants gigabytes, and whose disk takes nothing.
+    class Stuck extends MemoryStorage {
+      override async create(): Promise<ObjectWriter> {
+        const append = (): Promise<void> => new Promise(() => {});
+        return {
+          append,
+          commit: () => Promise.reject(new Error('never')),
+          abort: async () => {},
+        };
+      }
+    }
+    const server = makeServer({ storage: new Stuck(), limits: { windowBytes: 2 ** 31, blocksMax: 0 } });
+    const client = makeClient(server);
+    await client.stat('README.txt');
+    const writer = await client.create(pack(1));
+    const piece = Buffer.alloc(256 * 1024, 'x');
+    let sent = 0;
+    for (let held: unknown; held === undefined && sent < 100 * MiB; ) {
+      const waits = writer.append([piece]);
+      sent += piece.length;
+      if (waits === undefined) await new Promise((resolve) => setImmediate(resolve));
+      else held = await Promise.race([waits, new Promise((resolve) => setTimeout(resolve, 500, 'held'))]);
+    }
+    await writer.abort();
+    expect(sent).toBeGreaterThan(MiB);
+    expect(sent).toBeLessThanOrEqual(client.capabilities.partSize);
+    expect(client.capabilities.partSize).toBeLessThanOrEqual(24 * MiB);
   });
 
   it('an object acknowledged that is not what was sent', async () => {
