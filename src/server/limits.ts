@@ -39,7 +39,7 @@ export interface ServerLimits {
   readonly uploadsPerUserMax: number;
   /** Answers that wait to be sent on one connection; beyond it nothing more is read from it. */
   readonly unsentMax: number;
-  /** Listings kept while their clients take their time; the others begin anew behind their last name. */
+  /** Listings under way; the others wait, or begin anew behind their last name. */
   readonly listingsMax: number;
   /** Unfinished objects of clients that have lost their connection. */
   readonly parkedMax: number;
@@ -64,6 +64,6 @@ export const defaultLimits: ServerLimits = {
   uploadsMax: 512,
   uploadsPerUserMax: 128,
   unsentMax: 1024,
-  listingsMax: 16,
+  listingsMax: 8,
   parkedMax: 256,
 };

@@ -1,7 +1,8 @@
 /**
  * Sends a listing in parts. After the first two parts the client asks for each further one, so that little is held. A
- * storage may keep a whole folder in memory to list it: few listings are kept while their clients take their time, the
- * others begin anew behind their last name.
+ * storage keeps thousands of names in memory to list a folder in order: few listings are under way at a time. The others
+ * wait for a place; one whose client takes its time, or that has had its place for long, gives it up, and goes on behind
+ * its last name later.
  */
 import { KiB } from '../base/limits.ts';
 import type { Connection } from '../net/connection.ts';
@@ -15,6 +16,10 @@ const partBytes: number = 48 * KiB;
 const prefixShape = /^[A-Za-z0-9._/-]*$/;
 /** A client that is slower than this has its listing begun anew, ms. */
 const keepMs = 2000;
+/** The same, while others wait for a place. */
+const keepWantedMs = 100;
+/** How long a listing has its place while others wait, ms. */
+const sliceMs = 5000;
 
 /** A listing that runs. */
 export interface Listing {
@@ -26,10 +31,10 @@ export interface Listing {
 
 /** Places for the listings of a server. */
 export interface ListingPlaces {
-  /** For those that are read now. */
+  /** For those that are read at this moment. */
   readonly reading: Places;
-  /** For those that are kept for their clients. */
-  readonly kept: Places;
+  /** For those that are under way. */
+  readonly live: Places;
 }
 
 /** What a listing needs. */
@@ -38,6 +43,8 @@ export interface ListingContext {
   readonly storage: Storage;
   readonly stream: number;
   readonly places: ListingPlaces;
+  /** Whose listing it is. */
+  readonly user: string;
   /** Whether the client still wants it. */
   readonly active: () => boolean;
 }
@@ -48,14 +55,12 @@ export async function sendListing(
   message: Message,
   listing: Listing,
 ): Promise<void> {
-  const { connection, storage, stream, places, active } = context;
+  const { connection, storage, stream, places, user, active } = context;
   const prefix = textOf(message, 'prefix', 300);
   let after = optionalTextOf(message, 'after', 300);
   if (!prefixShape.test(prefix) || prefix.startsWith('/') || prefix.includes('..')) {
     throw protocolError('a prefix that no object has');
   }
-  const begin = (): AsyncIterator<ObjectInfo> => storage.list(prefix, { after })[Symbol.asyncIterator]();
-  let names: AsyncIterator<ObjectInfo> | undefined;
   let credit = 2;
   let wake: (() => void) | undefined;
   // The client may ask before it is waited for.
@@ -63,30 +68,55 @@ export async function sendListing(
     credit += 1;
     wake?.();
   };
-  for (;;) {
-    names ??= begin();
-    const from = names;
-    const part = await places.reading.within(() => readPart(from));
-    if (!active()) break;
-    if (part.items.length > 0) connection.send(frameType.items, stream, [formatItems(part.items)]);
-    if (part.last) return;
-    after = part.items.at(-1)![0];
-    credit -= 1;
-    if (credit > 0) continue;
-    listing.blocked = true;
-    const asked = new Promise<void>((resolve) => {
-      wake = resolve;
-    });
-    if (!(await keptUntil(asked, places.kept))) {
+  /** Sends parts with a place. @returns whether that was the last one */
+  const sendSome = async (): Promise<boolean> => {
+    const names = storage.list(prefix, { after })[Symbol.asyncIterator]();
+    const since = performance.now();
+    try {
+      do {
+        const part = await places.reading.within(user, () => readPart(names));
+        if (!active()) return true;
+        if (part.items.length > 0) connection.send(frameType.items, stream, [formatItems(part.items)]);
+        if (part.last) return true;
+        after = part.items.at(-1)![0];
+        credit -= 1;
+        if (places.live.wanted && performance.now() - since > sliceMs) return false;
+      } while (credit > 0 || (await askedSoon()));
+      return false;
+    } finally {
       await names.return?.();
-      names = undefined;
-      await asked;
+    }
+  };
+  const asked = (ms: number): Promise<void> =>
+    new Promise((resolve) => {
+      const timer = Number.isFinite(ms) ? setTimeout(resolve, ms) : undefined;
+      wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  /** Waits for the client with a place. @returns whether it asked in time */
+  const askedSoon = async (): Promise<boolean> => {
+    listing.blocked = true;
+    for (let waited = 0; waited < keepMs && active(); waited += keepWantedMs) {
+      await asked(keepWantedMs);
+      if (credit > 0 || places.live.wanted) break;
     }
     listing.blocked = false;
-    wake = undefined;
-    if (!active()) break;
+    return credit > 0 && active();
+  };
+  for (let last = false; !last && active(); ) {
+    await places.live.take(user);
+    try {
+      last = !active() || (await sendSome());
+    } finally {
+      places.live.giveBack();
+    }
+    if (last || credit > 0) continue;
+    listing.blocked = true;
+    await asked(Infinity);
+    listing.blocked = false;
   }
-  await names?.return?.();
 }
 
 /** One part; `last` when nothing follows. */
@@ -99,19 +129,4 @@ async function readPart(from: AsyncIterator<ObjectInfo>): Promise<{ items: Item[
     bytes += value.name.length + 40;
   }
   return { items, last: false };
-}
-
-/** Waits with a place. @returns whether the client asked in time */
-async function keptUntil(asked: Promise<void>, kept: Places): Promise<boolean> {
-  if (!kept.tryTake()) return false;
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<boolean>((resolve) => {
-    timer = setTimeout(() => resolve(false), keepMs);
-  });
-  try {
-    return await Promise.race([asked.then(() => true), late]);
-  } finally {
-    clearTimeout(timer);
-    kept.giveBack();
-  }
 }

@@ -72,7 +72,7 @@ export class Server {
     const { listingsMax } = this.#limits;
     // As many as the system reads at once.
     const reading = new Places(Math.min(4, listingsMax));
-    this.#listings = { reading, kept: new Places(listingsMax) };
+    this.#listings = { reading, live: new Places(listingsMax) };
     this.#repositories = new ServedRepositories(options.open);
     this.#timer = setInterval(() => this.#sweep(performance.now()), sweepMs);
   }

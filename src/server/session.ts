@@ -236,7 +236,8 @@ export class Session {
     const active = (): boolean => this.#streams.get(stream) === running;
     if (type === frameType.list) {
       const places = this.#shared.listings;
-      await sendListing({ connection, storage, stream, places, active }, message, running);
+      const { user } = this.account;
+      await sendListing({ connection, storage, stream, places, user, active }, message, running);
       return {};
     }
     const name = textOf(message, 'name', nameMax);

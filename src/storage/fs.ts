@@ -8,6 +8,7 @@ import { type FileHandle, link, lstat, mkdir, open, readdir, rename, stat, unlin
 import { dirname, join, resolve } from 'node:path';
 import { BackpackError, systemReason } from '../base/errors.ts';
 import { FileWriter } from './file-writer.ts';
+import { type FolderEntry, sortedNames } from './folder-names.ts';
 import { checkObjectName, isObjectName, isReplaceable, type ObjectName } from './object-name.ts';
 import type {
   CallOptions,
@@ -166,29 +167,29 @@ export class FsStorage implements Storage {
   async [Symbol.asyncDispose](): Promise<void> {}
 
   async *#walk(folder: string, prefix: string, after: string): AsyncIterable<ObjectInfo> {
-    let found: { name: string; isDirectory(): boolean }[];
-    try {
-      found = await readdir(join(this.location, folder), { withFileTypes: true });
-    } catch (error) {
-      // A folder that no object was put into yet is an empty listing; anything else is an error, never an end.
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT' && (await this.#rootExists())) return;
-      throw this.#wrap(error, folder);
-    }
-    // A folder in the place of an object is listed as one, without content: nobody must think that nothing is there.
-    const isFolder = (entry: (typeof found)[number]): boolean =>
-      entry.isDirectory() && !isObjectName(folder + entry.name);
-    const key = (entry: (typeof found)[number]): string => entry.name + (isFolder(entry) ? '/' : '');
-    found.sort((a, b) => (key(a) < key(b) ? -1 : 1));
-    for (const entry of found) {
+    const keyOf = (entry: FolderEntry): string | undefined => {
       const name = folder + entry.name;
-      if (isFolder(entry)) {
+      const isObject = isObjectName(name);
+      // A folder in the place of an object is listed as one, without content: nobody must think that nothing is there.
+      if (!isObject && entry.isDirectory()) {
         // A folder is left out when all that it can hold comes before `after`.
         const wanted = name !== 'tmp' && `${name}/`.startsWith(prefix) && `${name}/\uffff` > after;
-        if (wanted) yield* this.#walk(`${name}/`, prefix, after);
-      } else if (name.startsWith(prefix) && name > after && isObjectName(name)) {
-        const info = await this.stat(name);
-        if (info !== undefined) yield info;
+        return wanted ? `${name}/` : undefined;
       }
+      return isObject && name.startsWith(prefix) && name > after ? name : undefined;
+    };
+    const names = sortedNames(join(this.location, folder), keyOf)[Symbol.asyncIterator]();
+    for (;;) {
+      const { done, value: name } = await names.next().catch(async (error: unknown) => {
+        // A folder that no object was put into yet is an empty listing; anything else is an error, never an end.
+        const isAbsent = (error as NodeJS.ErrnoException).code === 'ENOENT' && (await this.#rootExists());
+        if (isAbsent) return { done: true as const, value: undefined };
+        throw this.#wrap(error, folder);
+      });
+      if (done === true) return;
+      const info = name.endsWith('/') ? undefined : await this.stat(name);
+      if (name.endsWith('/')) yield* this.#walk(name, prefix, after);
+      else if (info !== undefined) yield info;
     }
   }
 

@@ -189,11 +189,12 @@ describe('requests', () => {
   });
 });
 
-it('few listings are kept in memory for clients that take their time; all go on where they were', async () => {
-  let open = 0;
+it('few listings are kept in memory, for clients that take their time and for hasty ones', async () => {
+  let [open, most] = [0, 0];
   class Counted extends MemoryStorage {
     override async *list(prefix: string, options = {}): AsyncIterable<ObjectInfo> {
       open += 1;
+      most = Math.max(most, open);
       try {
         yield* super.list(prefix, options);
       } finally {
@@ -212,7 +213,14 @@ it('few listings are kept in memory for clients that take their time; all go on 
       .filter((frame) => frame.stream === stream && frame.type === frameType.items)
       .flatMap((frame) => parseItems(frame).map(([name]) => name));
   await client.until(() => Array.from({ length: 40 }, (_, i) => parts(i + 1).length).every((n) => n > 1000));
-  await wait(50);
+  // A hasty one: all parts of all listings are asked for before they have come.
+  const hasty = await RawClient.open(port, access);
+  for (let stream = 1; stream <= 40; stream += 1) {
+    hasty.send(frameType.list, stream, { prefix: 'index/' });
+    for (let i = 0; i < 5; i += 1) hasty.send(frameType.next, stream, Buffer.alloc(0));
+  }
+  for (let stream = 1; stream <= 40; stream += 1) await hasty.answer(stream);
+  await wait(150);
   expect(open).toBeLessThanOrEqual(3);
   for (const stream of [1, 2, 3, 20, 40]) {
     for (let i = 0; i < 5; i += 1) client.send(frameType.next, stream, Buffer.alloc(0));
@@ -222,6 +230,7 @@ it('few listings are kept in memory for clients that take their time; all go on 
   for (let stream = 1; stream <= 40; stream += 1) client.send(frameType.abort, stream, Buffer.alloc(0));
   for (let i = 0; open > 0 && i < 100; i += 1) await wait(20);
   expect(open).toBe(0);
+  expect(most).toBe(3);
 });
 
 it('a link in the place of an object gives no file from elsewhere away', async () => {
