@@ -37,6 +37,10 @@ export interface ServerLimits {
   readonly uploadsMax: number;
   /** Of these for one user. */
   readonly uploadsPerUserMax: number;
+  /** Bytes of unfinished objects that are to replace others: they are kept in memory. */
+  readonly replacingBytesMax: number;
+  /** Of these for one user. */
+  readonly replacingBytesPerUserMax: number;
   /** Answers that wait to be sent on one connection; beyond it nothing more is read from it. */
   readonly unsentMax: number;
   /** Listings under way; the others wait, or begin anew behind their last name. */
@@ -63,6 +67,8 @@ export const defaultLimits: ServerLimits = {
   blocksMax: 48,
   uploadsMax: 512,
   uploadsPerUserMax: 128,
+  replacingBytesMax: 64 * MiB,
+  replacingBytesPerUserMax: 32 * MiB,
   unsentMax: 1024,
   listingsMax: 8,
   parkedMax: 256,

@@ -2,6 +2,7 @@
 import { BackpackError } from '../base/errors.ts';
 import { MiB } from '../base/limits.ts';
 import type { ObjectWriter, Storage } from '../storage/index.ts';
+import type { KeptBytes } from './kept-bytes.ts';
 import { Usage } from './quota.ts';
 
 /** See the file's comment. */
@@ -95,15 +96,26 @@ function oneAfterTheOther(): Served['alone'] {
 /** Longest object that replaces another one, bytes: those of the recovery kit are small. */
 const replacingMax: number = 16 * MiB;
 
-/** A writer whose commit replaces what is there: the bytes are gathered, then put. */
-export function replacingWriter({ storage, usage, alone }: Served, name: string): ObjectWriter {
+/** A writer whose commit replaces what is there: the bytes are gathered, as far as `kept` allows, then put. */
+export function replacingWriter(
+  { storage, usage, alone }: Served,
+  name: string,
+  user: string,
+  kept: KeptBytes,
+): ObjectWriter {
   let pieces: Uint8Array[] = [];
   let sizeBytes = 0;
+  const drop = (): void => {
+    kept.giveBack(user, sizeBytes);
+    pieces = [];
+    sizeBytes = 0;
+  };
   return {
     append: (more) => {
       for (const piece of more) {
+        if (sizeBytes + piece.byteLength > replacingMax) throw tooLarge(name);
+        kept.take(user, piece.byteLength);
         sizeBytes += piece.byteLength;
-        if (sizeBytes > replacingMax) throw tooLarge(name);
         // The sender uses its memory again when this has returned.
         pieces.push(Buffer.from(piece));
       }
@@ -114,10 +126,8 @@ export function replacingWriter({ storage, usage, alone }: Served, name: string)
         const info = await storage.put(name, Buffer.concat(pieces));
         usage.giveBack(before?.sizeBytes ?? 0);
         return info;
-      }),
-    abort: async () => {
-      pieces = [];
-    },
+      }).finally(drop),
+    abort: async () => drop(),
   };
 }
 

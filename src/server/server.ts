@@ -15,6 +15,7 @@ import { channelFrom, type TransportChannel, type TransportListener } from '../n
 import type { Storage } from '../storage/index.ts';
 import type { Account } from './accounts.ts';
 import { BlockPool } from './block-pool.ts';
+import { KeptBytes } from './kept-bytes.ts';
 import { defaultLimits, type ServerLimits } from './limits.ts';
 import { Metrics } from './metrics.ts';
 import { Places } from './places.ts';
@@ -58,6 +59,7 @@ export class Server {
   readonly #uploads: Uploads;
   readonly #pool: BlockPool;
   readonly #listings: ListingPlaces;
+  readonly #kept: KeptBytes;
   readonly #repositories: ServedRepositories;
   readonly #timer: NodeJS.Timeout;
   #accountsAt: number = performance.now();
@@ -69,7 +71,8 @@ export class Server {
     this.#log = options.log ?? (() => {});
     this.#uploads = new Uploads(this.#limits);
     this.#pool = new BlockPool(this.#limits.blocksMax);
-    const { listingsMax } = this.#limits;
+    const { listingsMax, replacingBytesMax, replacingBytesPerUserMax } = this.#limits;
+    this.#kept = new KeptBytes(replacingBytesMax, replacingBytesPerUserMax);
     // As many as the system reads at once.
     const reading = new Places(Math.min(4, listingsMax));
     this.#listings = { reading, live: new Places(listingsMax) };
@@ -165,6 +168,7 @@ export class Server {
       uploads: this.#uploads,
       pool: this.#pool,
       listings: this.#listings,
+      kept: this.#kept,
       checkContainers: this.#o.checkContainers ?? true,
       quotaBytes: this.#o.quotaBytes,
       open: (repository) => this.#repositories.join(repository),

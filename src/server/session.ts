@@ -22,6 +22,7 @@ import { checkObjectName, isReplaceable, type ObjectInfo } from '../storage/inde
 import { type Account, isRepositoryName, mayUse } from './accounts.ts';
 import { Acks } from './acks.ts';
 import type { BlockPool } from './block-pool.ts';
+import type { KeptBytes } from './kept-bytes.ts';
 import type { ServerLimits } from './limits.ts';
 import type { Metrics } from './metrics.ts';
 import { Receipt } from './receipt.ts';
@@ -39,6 +40,7 @@ export interface SessionShared {
   readonly uploads: Uploads;
   readonly pool: BlockPool;
   readonly listings: ListingPlaces;
+  readonly kept: KeptBytes;
   readonly checkContainers: boolean;
   readonly quotaBytes: number | undefined;
   /** The repository of a name; the same for all its sessions. */
@@ -333,15 +335,15 @@ export class Session {
 
   async #newUpload(name: string, replace: boolean, served: Served): Promise<Upload> {
     const { storage, usage } = served;
-    const { metrics, checkContainers } = this.#shared;
+    const { metrics, checkContainers, kept } = this.#shared;
+    const { user } = this.account;
     const receipt = new Receipt(name, checkContainers);
     const quotaBytes = this.account.quotaBytes ?? this.#shared.quotaBytes;
-    this.#shared.uploads.checkRoom(this.account.user);
+    this.#shared.uploads.checkRoom(user);
     if (quotaBytes !== undefined) await served.counted();
-    const writer = replace ? replacingWriter(served, name) : await storage.create(name);
+    const writer = replace ? replacingWriter(served, name, user, kept) : await storage.create(name);
     const stored = (info: ObjectInfo): void => {
       metrics.add('objects_stored_total');
-      const { user } = this.account;
       this.#shared.log('stored', { user, repository: this.#repository, name, sizeBytes: info.sizeBytes });
     };
     served.stay();

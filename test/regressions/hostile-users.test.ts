@@ -119,6 +119,39 @@ describe('unfinished objects', () => {
     expect(await codeOfAsync(() => bob.put(pack(1), Buffer.from('x')))).toBe('ok');
   });
 
+  it('that are to replace others are limited by their bytes, which are kept in memory', async () => {
+    const bob = userOf('bob', { role: 'admin' });
+    const limits = {
+      replacingBytesMax: 5_000_000,
+      replacingBytesPerUserMax: 3_000_000,
+      blocksMax: 0,
+      parkMs: 50,
+    };
+    const server = makeServer({ users: [admin, bob.account], limits });
+    const port = await server.listen(loopback);
+    const put = (client: RawClient, stream: number): void => {
+      client.send(frameType.put, stream, { name: 'README.txt', token: tokenOf(stream), replace: true });
+      client.send(frameType.data, stream, Buffer.alloc(1_000_000));
+    };
+    const held = (client: RawClient): number =>
+      client.answers.filter(({ type }) => type === frameType.ack).length;
+    const eve = await RawClient.open(port, access);
+    for (let i = 1; i <= 6; i += 1) put(eve, i);
+    for (let i = 4; i <= 6; i += 1) expect((await eve.answer(i)).message['code']).toBe('BP_SERVER_BUSY');
+    expect(held(eve)).toBe(3);
+    const honest = await RawClient.open(port, bob.access);
+    for (let i = 1; i <= 3; i += 1) put(honest, i);
+    expect((await honest.answer(3)).message['code']).toBe('BP_SERVER_BUSY');
+    expect(held(honest)).toBe(2);
+    // What was given up, by its client or with its connection, is free again.
+    eve.send(frameType.abort, 1, Buffer.alloc(0));
+    eve.wire.destroy();
+    await wait(1500);
+    for (let i = 4; i <= 5; i += 1) put(honest, i);
+    expect((await honest.answer(5)).message['code']).toBe('BP_SERVER_BUSY');
+    expect(held(honest)).toBe(3);
+  });
+
   it('do not stay for ever when who goes on with them ends meanwhile', async () => {
     let written = (): void => {};
     class Slow extends MemoryStorage {
