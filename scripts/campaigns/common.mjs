@@ -1,7 +1,7 @@
 // What the campaigns share: a file of bytes that no program can compress, times of a process and its children.
 import { spawn } from 'node:child_process';
 import { randomFillSync } from 'node:crypto';
-import { closeSync, openSync, readFileSync, writeSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
 
 /** The middle one; of an even number, the lower one of the two. */
 export function median(values) {
@@ -18,6 +18,19 @@ export function makeFile(path, sizeMiB, { half = false } = {}) {
     writeSync(fd, noise);
   }
   closeSync(fd);
+}
+
+/** Ends processes and removes a folder when this process is told to end: @returns the set of the processes */
+export function cleanWhenTold(folder) {
+  const children = new Set();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+    process.once(signal, () => {
+      for (const child of children) child.kill('SIGKILL');
+      rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+      process.exit(1);
+    });
+  }
+  return children;
 }
 
 /** Processor time of a running process so far, seconds. */

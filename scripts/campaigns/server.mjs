@@ -2,11 +2,11 @@
 // every commit. Needs dist/ (npm run build) and GNU time. Everything it starts it ends itself; everything it writes is
 // in a temporary folder.
 import { execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { cpuOf, makeFile, median, timed } from './common.mjs';
+import { cleanWhenTold, cpuOf, makeFile, median, timed } from './common.mjs';
 import { cuttingProxy, randomOf, slowPeers } from './server-faults.mjs';
 
 const usage = `node scripts/campaigns/server.mjs speed|slow|cut [options]
@@ -50,6 +50,7 @@ const main = join(import.meta.dirname, '../../dist/cli/main.js');
 const base = mkdtempSync(join(resolve(values.dir), 'backpack-server-'));
 const env = { ...process.env, HOME: join(base, 'home') };
 mkdirSync(env.HOME);
+const children = cleanWhenTold(base);
 const say = (text) => process.stdout.write(`${text}\n`);
 const run = (...args) => timed(process.execPath, [main, ...args, '-q'], { env });
 const list = (values) => values.map((value) => value.toFixed(1)).join(' ');
@@ -58,6 +59,7 @@ const list = (values) => values.map((value) => value.toFixed(1)).join(' ');
 async function serve(root) {
   const words = ['serve', '--root', root, '--listen', '127.0.0.1:0', '--json', '-q'];
   const child = spawn(process.execPath, [main, ...words], { env, stdio: ['ignore', 'pipe', 'inherit'] });
+  children.add(child);
   const line = await new Promise((done) => child.stdout.once('data', (bytes) => done(String(bytes))));
   const { location } = JSON.parse(line.split('\n')[0]);
   const ended = new Promise((done) => child.once('exit', done));
@@ -165,6 +167,7 @@ async function cut() {
   if (values.state && existsSync(values.state)) {
     const before = JSON.parse(readFileSync(values.state, 'utf8'));
     if (before.seed === seed) figures = before;
+    else throw new Error(`${values.state} has the figures of seed ${before.seed}; give another file`);
   }
   const source = join(base, 'file');
   makeFile(source, 48, { half: true });
@@ -181,11 +184,13 @@ async function cut() {
     await run('init', '--repo', `${server.location}/test`, '--key', key);
     const words = ['backup', source, '--repo', `tcp://127.0.0.1:${proxy.port}/test`, '--key', key, '--json'];
     const child = spawn(process.execPath, [main, ...words], { env, stdio: ['ignore', 'pipe', 'inherit'] });
+    children.add(child);
     let out = '';
     child.stdout.on('data', (bytes) => {
       out += bytes;
     });
     const code = await new Promise((done) => child.once('close', done));
+    children.delete(child);
     proxy.close();
     const repo = join(base, 'served/test');
     if (code === 0) {
@@ -202,7 +207,11 @@ async function cut() {
     }
     figures.runs += 1;
     figures.cuts += proxy.cuts();
-    if (values.state) writeFileSync(values.state, JSON.stringify(figures));
+    // Whole or not at all: a run may be ended at any moment.
+    if (values.state) {
+      writeFileSync(`${values.state}.new`, JSON.stringify(figures));
+      renameSync(`${values.state}.new`, values.state);
+    }
     rmSync(repo, { recursive: true, force: true });
     rmSync(key);
   }
@@ -217,6 +226,7 @@ async function cut() {
 try {
   await { speed, slow, cut }[mode]();
 } finally {
+  for (const child of children) child.kill('SIGKILL');
   rmSync(base, { recursive: true, force: true });
 }
 process.exit();
