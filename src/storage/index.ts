@@ -31,5 +31,12 @@ export {
   type Storage,
   type StorageCapabilities,
 } from './storage.ts';
+export {
+  exists as objectExists,
+  finished as writerFinished,
+  notFound as objectMissing,
+  shortRead,
+  throwIfCanceled,
+} from './storage-errors.ts';
 export { type StorageLimits, ThrottleStorage } from './throttle.ts';
 export { TimeoutStorage } from './timeout.ts';

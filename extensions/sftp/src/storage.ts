@@ -16,10 +16,15 @@ import {
   type ObjectInfo,
   type ObjectName,
   type ObjectWriter,
+  objectExists,
+  objectMissing,
   type PutOptions,
   type Storage,
   type StorageCapabilities,
   type StorageSpec,
+  shortRead,
+  throwIfCanceled,
+  writerFinished,
 } from 'backpack-cli/storage';
 import type { SFTPWrapper } from 'ssh2';
 import { Connection } from './connection.ts';
@@ -105,7 +110,7 @@ export class SftpStorage implements Storage {
         .size;
       const offset = range?.offset ?? 0;
       const length = range?.length ?? size;
-      if (offset + length > size) throw short(this.location, name, length, Math.max(0, size - offset));
+      if (offset + length > size) throw shortRead(this.location, name, length, Math.max(0, size - offset));
       const into = options.into?.subarray(0, length) ?? Buffer.allocUnsafeSlow(length);
       const buffer = Buffer.from(into.buffer, into.byteOffset, length);
       await this.#readAll(sftp, handle, name, buffer, offset, signal);
@@ -129,7 +134,7 @@ export class SftpStorage implements Storage {
   }
 
   async *list(prefix: string, { after = '', signal }: ListOptions = {}): AsyncIterable<ObjectInfo> {
-    throwIfAborted(signal);
+    throwIfCanceled(signal);
     yield* this.#walk(prefix.slice(0, prefix.lastIndexOf('/') + 1), prefix, after, signal);
   }
 
@@ -178,7 +183,7 @@ export class SftpStorage implements Storage {
 
   async #begin(name: ObjectName, signal: AbortSignal | undefined): Promise<SFTPWrapper> {
     checkObjectName(name);
-    throwIfAborted(signal);
+    throwIfCanceled(signal);
     return this.#connection.session();
   }
 
@@ -214,7 +219,7 @@ export class SftpStorage implements Storage {
     let next = 0;
     const reader = async (): Promise<void> => {
       while (next < into.length) {
-        throwIfAborted(signal);
+        throwIfCanceled(signal);
         const start = next;
         const end = Math.min(into.length, start + partBytes);
         next = end;
@@ -222,7 +227,7 @@ export class SftpStorage implements Storage {
           const got = await this.#call<number>(sftp, name, (done) =>
             sftp.read(handle, into, at, end - at, offset + at, (error, count) => done(error, count)),
           );
-          if (got === 0) throw short(this.location, name, into.length, at);
+          if (got === 0) throw shortRead(this.location, name, into.length, at);
           at += got;
         }
       }
@@ -246,20 +251,20 @@ export class SftpStorage implements Storage {
       if (missing && folder !== '' && (await this.#rootExists(sftp))) return;
       throw error;
     }
-    const items = found.map(({ filename, attrs }) => ({
-      key: filename + (attrs.isDirectory() ? '/' : ''),
-      name: folder + filename,
-      attrs,
-    }));
+    // A folder in the place of an object is listed as one, without content: nobody must think that nothing is there.
+    const items = found.map(({ filename, attrs }) => {
+      const isFolder = attrs.isDirectory() && !isObjectName(folder + filename);
+      return { key: filename + (isFolder ? '/' : ''), name: folder + filename, attrs, isFolder };
+    });
     items.sort((a, b) => (a.key < b.key ? -1 : 1));
-    for (const { name, attrs } of items) {
-      throwIfAborted(signal);
-      if (attrs.isDirectory()) {
+    for (const { name, attrs, isFolder } of items) {
+      throwIfCanceled(signal);
+      if (isFolder) {
         const wanted = name !== 'tmp' && `${name}/`.startsWith(prefix) && `${name}/\uffff` > after;
         const above = prefix.startsWith(`${name}/`);
         if (wanted || (above && name !== 'tmp')) yield* this.#walk(`${name}/`, prefix, after, signal);
       } else if (name.startsWith(prefix) && name > after && isObjectName(name)) {
-        yield { name, sizeBytes: attrs.size, timeMs: attrs.mtime * 1000 };
+        yield { name, sizeBytes: attrs.isDirectory() ? 0 : attrs.size, timeMs: attrs.mtime * 1000 };
       }
     }
   }
@@ -306,11 +311,11 @@ export class SftpStorage implements Storage {
     };
     return {
       append: async (pieces) => {
-        if (!open) throw finished(name);
+        if (!open) throw writerFinished(name);
         for (const piece of pieces) {
           for (let at = 0; at < piece.byteLength; at += partBytes) {
             while (sending.size >= partsMax && failure === undefined) await Promise.race(sending);
-            throwIfAborted(signal);
+            throwIfCanceled(signal);
             if (failure !== undefined) throw failure;
             const length = Math.min(partBytes, piece.byteLength - at);
             send(Buffer.from(piece.buffer, piece.byteOffset + at, length), sizeBytes);
@@ -319,16 +324,16 @@ export class SftpStorage implements Storage {
         }
       },
       commit: async () => {
-        if (!open) throw finished(name);
+        if (!open) throw writerFinished(name);
         try {
           await Promise.all(sending);
-          throwIfAborted(signal);
+          throwIfCanceled(signal);
           if (failure !== undefined) throw failure;
           await this.#sync(sftp, handle, name);
           const { size, mtime } = await this.#call<Attributes>(sftp, name, (done) =>
             sftp.fstat(handle, done as never),
           );
-          if (size !== sizeBytes) throw short(this.location, name, sizeBytes, size);
+          if (size !== sizeBytes) throw shortRead(this.location, name, sizeBytes, size);
           await this.#makeFolder(sftp, name.slice(0, Math.max(0, name.lastIndexOf('/'))));
           await this.#publish(sftp, temporary, name, replace);
           open = false;
@@ -374,7 +379,7 @@ export class SftpStorage implements Storage {
       );
     } catch (error) {
       // Servers answer a name that exists with a bare "Failure".
-      if ((await this.stat(name)) !== undefined) throw exists(this.location, name);
+      if ((await this.stat(name)) !== undefined) throw objectExists(this.location, name);
       if (!isUnsupported(error)) throw error;
       return this.#call<void>(sftp, name, (done) => sftp.rename(temporary, target, done as never));
     }
@@ -413,14 +418,7 @@ export class SftpStorage implements Storage {
     const { code, message } = error as { code?: unknown; message: string };
     const { location } = this;
     const context = { location, object: name };
-    if (code === statusNoSuchFile) {
-      return new BackpackError('BP_OBJECT_MISSING', `${name || 'the folder'} is not at ${location}`, {
-        kind: 'not-found',
-        context,
-        cause: error,
-        hint: 'run backpack check to see what this affects',
-      });
-    }
+    if (code === statusNoSuchFile) return objectMissing(location, name || 'the folder');
     if (typeof code !== 'number' && !/not supported|unsupported/i.test(message))
       return this.#connection.lost(error);
     const denied = code === statusDenied;
@@ -449,32 +447,4 @@ function isUnsupported(error: unknown): boolean {
 async function all(running: readonly Promise<void>[]): Promise<void> {
   const results = await Promise.allSettled(running);
   for (const result of results) if (result.status === 'rejected') throw result.reason;
-}
-
-function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted !== true) return;
-  if (isBackpackError(signal.reason)) throw signal.reason;
-  throw new BackpackError('BP_CANCELED', 'the call was stopped', { kind: 'canceled', cause: signal.reason });
-}
-
-function exists(location: string, object: string): BackpackError {
-  return new BackpackError('BP_OBJECT_EXISTS', `${object} is already at ${location}`, {
-    kind: 'exists',
-    context: { location, object },
-    hint: 'objects are never overwritten; run the command again',
-  });
-}
-
-function short(location: string, object: string, wanted: number, got: number): BackpackError {
-  return new BackpackError('BP_STORAGE_SHORT', `${object}: asked for ${wanted} bytes, got ${got}`, {
-    kind: 'damaged',
-    context: { location, object, wanted, got },
-    hint: 'the object is cut short; run backpack check',
-  });
-}
-
-function finished(object: string): BackpackError {
-  return new BackpackError('BP_INTERNAL', `the writer of ${object} was used after its end`, {
-    kind: 'internal',
-  });
 }

@@ -2,6 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { listAll } from 'backpack-cli/storage';
 import { storageConformance } from 'backpack-cli/storage/conformance';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { SftpOptions } from '../src/options.ts';
@@ -84,6 +85,19 @@ describe.skipIf(!hasSshd)('with OpenSSH', () => {
     });
     expect((await storage.get(packName(3))).toString()).toBe('kept');
     expect(await storage.stat(packName(4))).toBeUndefined();
+    await storage[Symbol.asyncDispose]();
+  });
+
+  test('a folder in the place of an object is listed as one, without content', async () => {
+    const [first, second] = ['a', 'b'].map((digit) => `index/${digit.repeat(40)}.bpk`) as [string, string];
+    const storage = open('in-place');
+    await storage.put(second, Buffer.from('x'));
+    mkdirSync(join(sshd.folder, 'in-place', first));
+    const found = (await listAll(storage, '')).map(({ name, sizeBytes }) => [name, sizeBytes]);
+    expect(found).toEqual([
+      [first, 0],
+      [second, 1],
+    ]);
     await storage[Symbol.asyncDispose]();
   });
 
