@@ -4,7 +4,7 @@ import { createSecretKey } from 'node:crypto';
 import { connect } from 'node:net';
 
 const dist = new URL('../../dist/', import.meta.url).href;
-const { FrameDecoder, frameType, sealFrame } = await import(`${dist}net/frame.js`);
+const { frameType, sealFrame } = await import(`${dist}net/frame.js`);
 const { formatClientHello, schedule } = await import(`${dist}net/handshake.js`);
 const { formatHeader, formatTrailer, noKem, rootWriter } = await import(`${dist}format/header.js`);
 const { xxh64 } = await import(`${dist}codec/xxhash.js`);
@@ -228,11 +228,26 @@ function oddHello(d, hello) {
   return bytes;
 }
 
+/** Takes the frames out of what a server sends; their tags are the business of honest clients. */
+function framesOf(take) {
+  let pending = Buffer.alloc(0);
+  return (bytes) => {
+    pending = Buffer.concat([pending, bytes]);
+    while (pending.length >= 28) {
+      const length = 28 + pending.readUInt32BE(0);
+      if (pending.length < length) return;
+      const payload = pending.subarray(12, length - 16);
+      take({ type: pending[4], stream: pending.readUInt32BE(8), payload });
+      pending = pending.subarray(length);
+    }
+  };
+}
+
 /**
  * Runs one hostile session.
  * @param who user, key and what he may open; `wrongKey` for one who must not get in
  * @param world what there is: objects, names of others, `recorded` sessions
- * @param judge is told of each answer: `frame(type, payload, stream)`
+ * @param judge is told of each answer: `frame({ type, stream, payload }, state)`
  * @returns `{ end }`, which ends what stays open
  */
 export async function attack({ port, random, who, world, judge }) {
@@ -283,17 +298,9 @@ export async function attack({ port, random, who, world, judge }) {
   if (wrongProof) proof[d.below(32)] ^= 1 << d.below(8);
   write(proof);
 
-  const decoder = new FrameDecoder(keys.serverFrames);
-  let broken = false;
+  const take = framesOf((frame) => judge.frame(frame, state));
   const state = { named: [], wrongProof };
-  socket.on('data', (bytes) => {
-    if (broken) return;
-    try {
-      decoder.push(bytes, (frame) => judge.frame(frame, state));
-    } catch {
-      broken = true;
-    }
-  });
+  socket.on('data', take);
 
   const repository = d.chance(0.1) ? d.pick(oddRepositories) : d.pick(who.repositories);
   let steps = Array.from({ length: 1 + d.below(5) }, (_, i) =>

@@ -18,7 +18,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { attack, containerOf, packOf, wrongKey } from './attack-sessions.mjs';
-import { cleanWhenTold, makeFile } from './common.mjs';
+import { cleanAtEnd, makeFile } from './common.mjs';
 import { randomOf } from './server-faults.mjs';
 
 const usage = `node scripts/campaigns/attack.mjs [options]
@@ -238,7 +238,7 @@ async function campaign(sequences, canary) {
   const base = mkdtempSync(join(resolve(values.dir), 'backpack-attack-'));
   const env = { ...process.env, HOME: join(base, 'home') };
   mkdirSync(env.HOME);
-  const children = cleanWhenTold(base);
+  const children = cleanAtEnd(base);
   const findings = [];
   /** The first of each kind is enough. */
   const find = (text) => {
@@ -267,8 +267,7 @@ async function campaign(sequences, canary) {
     );
     const judgeOf = (who, number) => ({
       frame: (frame, state) => {
-        const bytes = Buffer.concat(frame.pieces);
-        const text = bytes.toString('latin1');
+        const text = frame.payload.toString('latin1');
         figures.answers += 1;
         if (frame.type === 32) {
           figures.opened += 1;

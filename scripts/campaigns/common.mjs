@@ -20,16 +20,14 @@ export function makeFile(path, sizeMiB, { half = false } = {}) {
   closeSync(fd);
 }
 
-/** Ends processes and removes a folder when this process is told to end: @returns the set of the processes */
-export function cleanWhenTold(folder) {
+/** Ends processes and removes a folder when this process ends, however it does: @returns the set of the processes */
+export function cleanAtEnd(folder) {
   const children = new Set();
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
-    process.once(signal, () => {
-      for (const child of children) child.kill('SIGKILL');
-      rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
-      process.exit(1);
-    });
-  }
+  process.once('exit', () => {
+    for (const child of children) child.kill('SIGKILL');
+    rmSync(folder, { recursive: true, force: true, maxRetries: 3 });
+  });
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(signal, () => process.exit(1));
   return children;
 }
 

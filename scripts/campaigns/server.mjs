@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, w
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import { cleanWhenTold, cpuOf, makeFile, median, timed } from './common.mjs';
+import { cleanAtEnd, cpuOf, makeFile, median, timed } from './common.mjs';
 import { cuttingProxy, randomOf, slowPeers } from './server-faults.mjs';
 
 const usage = `node scripts/campaigns/server.mjs speed|slow|cut [options]
@@ -50,7 +50,7 @@ const main = join(import.meta.dirname, '../../dist/cli/main.js');
 const base = mkdtempSync(join(resolve(values.dir), 'backpack-server-'));
 const env = { ...process.env, HOME: join(base, 'home') };
 mkdirSync(env.HOME);
-const children = cleanWhenTold(base);
+const children = cleanAtEnd(base);
 const say = (text) => process.stdout.write(`${text}\n`);
 const run = (...args) => timed(process.execPath, [main, ...args, '-q'], { env });
 const list = (values) => values.map((value) => value.toFixed(1)).join(' ');
@@ -226,7 +226,6 @@ async function cut() {
 try {
   await { speed, slow, cut }[mode]();
 } finally {
-  for (const child of children) child.kill('SIGKILL');
   rmSync(base, { recursive: true, force: true });
 }
 process.exit();
