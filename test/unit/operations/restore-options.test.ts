@@ -128,6 +128,28 @@ describe('--overwrite', () => {
     expect(readdirSync(outside).sort()).toEqual(['a', 'hard']);
   });
 
+  it('never: another name of a file that was not restored is not given to what is in its place', async () => {
+    const target = await restored();
+    for (const name of ['hard1', 'hard2']) unlinkSync(join(target, 'top', name));
+    writeFileSync(join(target, 'top/hard1'), 'mine');
+    const done = await restoreTo(repository, { target });
+    expect(codes(done)).toEqual(['top/hard1 BP_TARGET_EXISTS', 'top/hard2 BP_NOT_RESTORED']);
+    expect(existsSync(join(target, 'top/hard2'))).toBe(false);
+  });
+
+  it('never: what is the same and has a name elsewhere keeps its metadata', async () => {
+    const target = await restored();
+    const elsewhere = join(temporaryFolder(), 'hard');
+    for (const name of ['hard1', 'hard2']) unlinkSync(join(target, 'top', name));
+    writeFileSync(elsewhere, 'two names');
+    chmodSync(elsewhere, 0o600);
+    linkSync(elsewhere, join(target, 'top/hard1'));
+    const done = await restoreTo(repository, { target });
+    expect(codes(done)).toEqual([]);
+    expect(statSync(elsewhere).mode & 0o777).toBe(0o600);
+    expect(statSync(elsewhere).mtimeMs).not.toBe(1_600_000_000_000);
+  });
+
   it('a folder is never replaced', async () => {
     const target = temporaryFolder();
     for (const name of ['a', 'large', 'link'])
@@ -425,6 +447,23 @@ describe('a name that the target refuses', () => {
     expect(statSync(join(target, g!)).size).toBe(9_000_000);
     expect(readlinkSync(join(target, l!))).toBe('large');
     expect([done.renamed, done.failed, done.damaged]).toEqual([4, 0, 0]);
+  });
+
+  it('what has such a name is no extra', async () => {
+    const made = new TestRepository();
+    onTestFinished(() => rmSync(dirname(made.dir), { recursive: true }));
+    const long = 'f'.repeat(300);
+    made.snapshot([
+      { path: 'd', t: 'd' },
+      { path: `d/${long}`, content: Buffer.from('file') },
+    ]);
+    const from = await openTest(made);
+    const target = temporaryFolder();
+    await restoreTo(from, { target });
+    writeFileSync(join(target, 'd', 'other~01234567'), '');
+    const done = await restoreTo(from, { target, confirmDelete: async () => true });
+    expect([done.deleted, done.kept]).toEqual([1, 1]);
+    expect(readdirSync(join(target, 'd'))).toEqual([legalName(long)]);
   });
 });
 
