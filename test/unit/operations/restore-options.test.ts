@@ -150,6 +150,13 @@ describe('--overwrite', () => {
     expect(statSync(elsewhere).mtimeMs).not.toBe(1_600_000_000_000);
   });
 
+  it('never: a file that has one name in the snapshot is not what has others', async () => {
+    const target = await restored();
+    linkSync(join(target, 'top/a'), join(temporaryFolder(), 'a'));
+    const done = await restoreTo(repository, { target });
+    expect(codes(done)).toEqual(['top/a BP_TARGET_EXISTS']);
+  });
+
   it('a folder is never replaced', async () => {
     const target = temporaryFolder();
     for (const name of ['a', 'large', 'link'])
