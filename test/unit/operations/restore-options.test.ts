@@ -2,11 +2,13 @@
 import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
+  closeSync,
   existsSync,
   linkSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
@@ -24,6 +26,8 @@ import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { parseKeyFile } from '../../../src/format/key-file.ts';
 import { restore } from '../../../src/operations/restore.ts';
+import { flagBits } from '../../../src/platform/flags.ts';
+import { libc } from '../../../src/platform/libc.ts';
 import { openRepository, type Repository } from '../../../src/repo/repository.ts';
 import { FsStorage } from '../../../src/storage/index.ts';
 import { overwritePolicies } from '../../../src/target/existing.ts';
@@ -168,6 +172,46 @@ describe('--overwrite', () => {
       'top/link BP_TARGET_EXISTS',
     ]);
     expect(existsSync(join(target, 'top/large/mine'))).toBe(true);
+    expect(readdirSync(join(target, 'top')).filter((name) => name.includes('partial'))).toEqual([]);
+  });
+
+  it('never: what was not restored is not read back, nor given flags or other names', async () => {
+    const made = new TestRepository();
+    onTestFinished(() => rmSync(dirname(made.dir), { recursive: true }));
+    const content = Buffer.from('content');
+    made.snapshot([
+      { path: 'flags', content, extra: { fl: 'A' } },
+      { path: 'hard1', content, extra: { hl: '1' } },
+      { path: 'hard2', content, extra: { hl: '1' } },
+      { path: 'link1', t: 'l', extra: { l: 'x', hl: '2' } },
+      { path: 'link2', t: 'l', extra: { l: 'x', hl: '2' } },
+    ]);
+    const target = temporaryFolder();
+    for (const name of ['flags', 'hard2', 'link1']) writeFileSync(join(target, name), 'mine');
+    const done = await restoreTo(await openTest(made), { target, verify: true });
+    expect(codes(done)).toEqual([
+      'flags BP_TARGET_EXISTS',
+      'hard2 BP_TARGET_EXISTS',
+      'link1 BP_TARGET_EXISTS',
+      'link2 BP_NOT_RESTORED',
+    ]);
+    const fd = openSync(join(target, 'flags'), 'r');
+    expect((libc()?.flags(fd) ?? 0) & flagBits('A')).toBe(0);
+    closeSync(fd);
+    // The names of a link that is there already stay together.
+    unlinkSync(join(target, 'link1'));
+    await restoreTo(await openTest(made), { target, overwrite: 'if-changed' });
+    const inode = lstatSync(join(target, 'link1')).ino;
+    expect(codes(await restoreTo(await openTest(made), { target }))).toEqual([]);
+    for (const name of ['link1', 'link2']) expect(lstatSync(join(target, name)).ino).toBe(inode);
+  });
+
+  it('never: a folder that only leads to what is restored keeps its mode and times', async () => {
+    const target = temporaryFolder();
+    mkdirSync(join(target, 'top/sub'), { recursive: true, mode: 0o710 });
+    for (const name of ['top', 'top/sub']) chmodSync(join(target, name), 0o710);
+    await restoreTo(repository, { target, path: 'top/sub/b' });
+    for (const name of ['top', 'top/sub']) expect(statSync(join(target, name)).mode & 0o777).toBe(0o710);
   });
 });
 
@@ -391,6 +435,31 @@ it('--sparse makes holes of zeros', async () => {
   expect(statSync(join(target, 'top/zeros')).blocks * 512).toBeLessThan(200_000);
   for (const name of ['top/zeros', 'top/large'])
     expect(readFileSync(join(target, name)).equals(readFileSync(join(source, name)))).toBe(true);
+});
+
+it('zeros that took room take it again without --sparse', async () => {
+  const folder = temporaryFolder();
+  for (const size of [100_000, 1_000_000, 9_000_000])
+    writeFileSync(join(folder, `${size}`), Buffer.alloc(size));
+  const from = await newRepository();
+  await backUp(from, folder);
+  const { target } = await restoreTo(from);
+  for (const name of readdirSync(target)) {
+    const { blocks, size } = statSync(join(target, name));
+    expect(blocks * 512).toBeGreaterThanOrEqual(size);
+  }
+});
+
+it.skipIf(!canMount)('what did not fit is not there, not even a part of it', async () => {
+  const target = temporaryFolder();
+  expect(spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'none', target]).status).toBe(0);
+  onTestFinished(() => void spawnSync('umount', [target]));
+  const folder = temporaryFolder();
+  writeFileSync(join(folder, 'a'), noise(1_500_000, 9));
+  const from = await newRepository();
+  await backUp(from, folder);
+  expect(await codeOfAsync(() => restoreTo(from, { target, noSpaceCheck: true }))).toBe('BP_NO_SPACE');
+  expect(readdirSync(target)).toEqual([]);
 });
 
 /** A snapshot of one file. */
