@@ -54,6 +54,14 @@ const callsPerWorker = 2;
 const verifyFiles = 512;
 const refusedName = 'has a name that the target refuses';
 
+/** The name under which something with several names is restored, and its state. */
+interface FirstName {
+  readonly path: ByteString;
+  readonly type: string;
+  readonly s: number | undefined;
+  readonly x: string | undefined;
+}
+
 /** One more name of something that is restored under another one. */
 interface HardLink {
   readonly path: ByteString;
@@ -71,7 +79,7 @@ export class RestoreRun {
   readonly #absent = new Set<ByteString>();
   /** Folders that have another path in the target than in the snapshot. */
   readonly #moved = new Map<ByteString, ByteString>();
-  readonly #firstNames = new Map<string, ByteString>();
+  readonly #firstNames = new Map<string, FirstName>();
   /** Where things are, other than folders, whose name the target refuses. */
   readonly #placed = new Map<ByteString, ByteString>();
   /** Files that were not restored: what stands at their path, if anything, is somebody else's. */
@@ -99,11 +107,12 @@ export class RestoreRun {
     if (type === 'd') return this.#folder(entry.path, path, metadata, json.an === 1);
     if (json.hl !== undefined) {
       const first = this.#firstNames.get(json.hl);
-      if (first !== undefined) {
-        this.#links.push({ path, first, type, sizeBytes: json.s ?? 0 });
+      if (first === undefined) this.#firstNames.set(json.hl, { path, type, s: json.s, x: json.x });
+      // A name that was read in another state of the file is a file of its own.
+      else if (first.type === type && first.s === json.s && first.x === json.x) {
+        this.#links.push({ path, first: first.path, type, sizeBytes: json.s ?? 0 });
         return;
       }
-      this.#firstNames.set(json.hl, path);
     }
     if (type !== 'f') return this.#special(entry, path, metadata);
     if (hasFlags(metadata)) this.#flagged.push({ path, metadata });

@@ -31,10 +31,9 @@ export class Selection {
     );
   }
 
-  /** Whether a path is wanted. Cheapest when asked in the order of a snapshot, but right in any. */
+  /** Whether a path, which is {@link top} or below it, is wanted. Cheapest when asked in the order of a snapshot, but right in any. */
   wants(path: ByteString, isFolder: boolean): boolean {
     if (path === this.top) return true;
-    if (!isBelow(path, this.top)) return false;
     const slash = path.lastIndexOf('/');
     const state = this.#folder(path.slice(0, Math.max(0, slash)));
     return !this.#rules.excludes(

@@ -117,12 +117,11 @@ export class FileState {
     );
   }
 
-  /** Whether another look saw the same. */
+  /** Whether another look at the same file saw the same. */
   equals(other: FileState): boolean {
     const a = this.#words;
     const b = other.#words;
     return (
-      sameWords(a, b, statWord.ino) &&
       sameWords(a, b, statWord.size) &&
       sameWords(a, b, statWord.mtime) &&
       a[statWord.mtime + 2] === b[statWord.mtime + 2] &&

@@ -43,8 +43,8 @@ it('of .backpackignore: such lines are not used', () => {
   writeFileSync(join(folder, '.backpackignore'), [...slow, ...quick].join('\n'));
   const filter = new Filter({}, { onIgnored: (_, message) => warnings.push(message) });
   const started = performance.now();
-  const items = [...walk([rootOf(folder, '/')], filter)];
-  expect(items.length).toBe(305);
+  const items = [...walk([rootOf('.', folder)], filter)];
+  expect(items.length).toBe(303);
   expect(warnings).toEqual([expect.stringMatching(/^4 of its rules/)]);
   expect(performance.now() - started).toBeLessThan(5000);
 });

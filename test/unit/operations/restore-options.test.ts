@@ -2,11 +2,13 @@
 import { spawnSync } from 'node:child_process';
 import {
   chmodSync,
+  closeSync,
   existsSync,
   linkSync,
   lstatSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   readlinkSync,
@@ -25,6 +27,8 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vites
 import { toBackpackError } from '../../../src/base/errors.ts';
 import { parseKeyFile } from '../../../src/format/key-file.ts';
 import { restore } from '../../../src/operations/restore.ts';
+import { flagBits } from '../../../src/platform/flags.ts';
+import { libc } from '../../../src/platform/libc.ts';
 import { openRepository, type Repository } from '../../../src/repo/repository.ts';
 import { FsStorage } from '../../../src/storage/index.ts';
 import { overwritePolicies } from '../../../src/target/existing.ts';
@@ -129,6 +133,35 @@ describe('--overwrite', () => {
     expect(readdirSync(outside).sort()).toEqual(['a', 'hard']);
   });
 
+  it('never: another name of a file that was not restored is not given to what is in its place', async () => {
+    const target = await restored();
+    for (const name of ['hard1', 'hard2']) unlinkSync(join(target, 'top', name));
+    writeFileSync(join(target, 'top/hard1'), 'mine');
+    const done = await restoreTo(repository, { target });
+    expect(codes(done)).toEqual(['top/hard1 BP_TARGET_EXISTS', 'top/hard2 BP_NOT_RESTORED']);
+    expect(existsSync(join(target, 'top/hard2'))).toBe(false);
+  });
+
+  it('never: what is the same and has a name elsewhere keeps its metadata', async () => {
+    const target = await restored();
+    const elsewhere = join(temporaryFolder(), 'hard');
+    for (const name of ['hard1', 'hard2']) unlinkSync(join(target, 'top', name));
+    writeFileSync(elsewhere, 'two names');
+    chmodSync(elsewhere, 0o600);
+    linkSync(elsewhere, join(target, 'top/hard1'));
+    const done = await restoreTo(repository, { target });
+    expect(codes(done)).toEqual([]);
+    expect(statSync(elsewhere).mode & 0o777).toBe(0o600);
+    expect(statSync(elsewhere).mtimeMs).not.toBe(1_600_000_000_000);
+  });
+
+  it('never: a file that has one name in the snapshot is not what has others', async () => {
+    const target = await restored();
+    linkSync(join(target, 'top/a'), join(temporaryFolder(), 'a'));
+    const done = await restoreTo(repository, { target });
+    expect(codes(done)).toEqual(['top/a BP_TARGET_EXISTS']);
+  });
+
   it('a folder is never replaced', async () => {
     const target = temporaryFolder();
     for (const name of ['a', 'large', 'link'])
@@ -140,6 +173,46 @@ describe('--overwrite', () => {
       'top/link BP_TARGET_EXISTS',
     ]);
     expect(existsSync(join(target, 'top/large/mine'))).toBe(true);
+    expect(readdirSync(join(target, 'top')).filter((name) => name.includes('partial'))).toEqual([]);
+  });
+
+  it('never: what was not restored is not read back, nor given flags or other names', async () => {
+    const made = new TestRepository();
+    onTestFinished(() => rmSync(dirname(made.dir), { recursive: true }));
+    const content = Buffer.from('content');
+    made.snapshot([
+      { path: 'flags', content, extra: { fl: 'A' } },
+      { path: 'hard1', content, extra: { hl: '1' } },
+      { path: 'hard2', content, extra: { hl: '1' } },
+      { path: 'link1', t: 'l', extra: { l: 'x', hl: '2' } },
+      { path: 'link2', t: 'l', extra: { l: 'x', hl: '2' } },
+    ]);
+    const target = temporaryFolder();
+    for (const name of ['flags', 'hard2', 'link1']) writeFileSync(join(target, name), 'mine');
+    const done = await restoreTo(await openTest(made), { target, verify: true });
+    expect(codes(done)).toEqual([
+      'flags BP_TARGET_EXISTS',
+      'hard2 BP_TARGET_EXISTS',
+      'link1 BP_TARGET_EXISTS',
+      'link2 BP_NOT_RESTORED',
+    ]);
+    const fd = openSync(join(target, 'flags'), 'r');
+    expect((libc()?.flags(fd) ?? 0) & flagBits('A')).toBe(0);
+    closeSync(fd);
+    // The names of a link that is there already stay together.
+    unlinkSync(join(target, 'link1'));
+    await restoreTo(await openTest(made), { target, overwrite: 'if-changed' });
+    const inode = lstatSync(join(target, 'link1')).ino;
+    expect(codes(await restoreTo(await openTest(made), { target }))).toEqual([]);
+    for (const name of ['link1', 'link2']) expect(lstatSync(join(target, name)).ino).toBe(inode);
+  });
+
+  it('never: a folder that only leads to what is restored keeps its mode and times', async () => {
+    const target = temporaryFolder();
+    mkdirSync(join(target, 'top/sub'), { recursive: true, mode: 0o710 });
+    for (const name of ['top', 'top/sub']) chmodSync(join(target, name), 0o710);
+    await restoreTo(repository, { target, path: 'top/sub/b' });
+    for (const name of ['top', 'top/sub']) expect(statSync(join(target, name)).mode & 0o777).toBe(0o710);
   });
 });
 
@@ -365,6 +438,31 @@ it('--sparse makes holes of zeros', async () => {
     expect(readFileSync(join(target, name)).equals(readFileSync(join(source, name)))).toBe(true);
 });
 
+it('zeros that took room take it again without --sparse', async () => {
+  const folder = temporaryFolder();
+  for (const size of [100_000, 1_000_000, 9_000_000])
+    writeFileSync(join(folder, `${size}`), Buffer.alloc(size));
+  const from = await newRepository();
+  await backUp(from, folder);
+  const { target } = await restoreTo(from);
+  for (const name of readdirSync(target)) {
+    const { blocks, size } = statSync(join(target, name));
+    expect(blocks * 512).toBeGreaterThanOrEqual(size);
+  }
+});
+
+it.skipIf(!canMount)('what did not fit is not there, not even a part of it', async () => {
+  const target = temporaryFolder();
+  expect(spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=1m', 'none', target]).status).toBe(0);
+  onTestFinished(() => void spawnSync('umount', [target]));
+  const folder = temporaryFolder();
+  writeFileSync(join(folder, 'a'), noise(1_500_000, 9));
+  const from = await newRepository();
+  await backUp(from, folder);
+  expect(await codeOfAsync(() => restoreTo(from, { target, noSpaceCheck: true }))).toBe('BP_NO_SPACE');
+  expect(readdirSync(target)).toEqual([]);
+});
+
 /** A snapshot of one file. */
 async function huge(extent: number, length: number): Promise<Repository> {
   const made = new TestRepository();
@@ -430,6 +528,23 @@ describe('a name that the target refuses', () => {
     expect(statSync(join(target, g!)).size).toBe(9_000_000);
     expect(readlinkSync(join(target, l!))).toBe('large');
     expect([done.renamed, done.failed, done.damaged]).toEqual([4, 0, 0]);
+  });
+
+  it('what has such a name is no extra', async () => {
+    const made = new TestRepository();
+    onTestFinished(() => rmSync(dirname(made.dir), { recursive: true }));
+    const long = 'f'.repeat(300);
+    made.snapshot([
+      { path: 'd', t: 'd' },
+      { path: `d/${long}`, content: Buffer.from('file') },
+    ]);
+    const from = await openTest(made);
+    const target = temporaryFolder();
+    await restoreTo(from, { target });
+    writeFileSync(join(target, 'd', 'other~01234567'), '');
+    const done = await restoreTo(from, { target, confirmDelete: async () => true });
+    expect([done.deleted, done.kept]).toEqual([1, 1]);
+    expect(readdirSync(join(target, 'd'))).toEqual([legalName(long)]);
   });
 });
 

@@ -3,12 +3,16 @@
 import { spawnSync } from 'node:child_process';
 import {
   appendFileSync,
+  closeSync,
+  openSync,
   readFileSync,
   rmSync,
+  statSync,
   symlinkSync,
   truncateSync,
   unlinkSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it, vi } from 'vitest';
@@ -115,14 +119,17 @@ describe.each(sizes)('a file of %i bytes', (size) => {
     expect(await run()).toMatchObject({ codes: ['ENOENT'], content: undefined, entries: 2, counted: 2 });
   });
 
-  it('that became a link or a FIFO is not followed', async () => {
+  it.each([
+    ['ELOOP', (file: string) => symlinkSync('/etc/passwd', file)],
+    ['ETYPE', (file: string) => expect(spawnSync('mkfifo', [file]).status).toBe(0)],
+  ])('that became a link or a FIFO is not followed: %s', async (code, replace) => {
     const { file, run } = await backedUp(content, size);
     hook.beforeOpen = (count) => {
       if (count !== 1) return;
       unlinkSync(file);
-      symlinkSync('/etc/passwd', file);
+      replace(file);
     };
-    expect(await run()).toMatchObject({ codes: ['ELOOP'], content: undefined });
+    expect(await run()).toMatchObject({ codes: [code], content: undefined });
   });
 
   it('that grew before it was opened is a state of its own', async () => {
@@ -215,4 +222,42 @@ it('a file whose content changed without a trace is told when everything is read
   const done = await backUp(repository, folder, { readAll: true });
   expect(silent(done.events)).toEqual(['rotten']);
   expect(done).toMatchObject({ changedFiles: 1, rereadFiles: 1 });
+});
+
+it('a hole that got data after the holes were listed is read', async () => {
+  const { file, run } = await backedUp(noise(5000, 1));
+  truncateSync(file, 30_000_000);
+  const data = noise(100_000, 2);
+  // The first open is for the list of holes, the second one for reading.
+  hook.beforeOpen = (count) => {
+    if (count !== 2) return;
+    const fd = openSync(file, 'r+');
+    writeSync(fd, data, 0, data.length, 20_000_000);
+    closeSync(fd);
+  };
+  const done = await run();
+  expect(done).toMatchObject({ codes: [], warnings: [] });
+  expect(done.content?.subarray(20_000_000, 20_100_000).equals(data)).toBe(true);
+});
+
+it.each([
+  [5, 1],
+  [60, 0],
+])('a file that changed %i ms ago is read with patience: %i', async (age, waits) => {
+  const { file, run } = await backedUp(noise(1000, 3));
+  // What changes again in the same tick of the filesystem's clock would look the same.
+  vi.spyOn(Date, 'now').mockReturnValue(Math.ceil(statSync(file).ctimeMs) + age);
+  let opened = 0;
+  let waited = 0;
+  hook.beforeOpen = () => {
+    opened = performance.now();
+  };
+  hook.afterRead = () => {
+    waited = performance.now() - opened;
+  };
+  const done = await run();
+  vi.restoreAllMocks();
+  expect(done.content?.equals(noise(1000, 3))).toBe(true);
+  expect(hook.waitingOpens).toBe(waits);
+  if (waits > 0) expect(waited).toBeGreaterThan(15);
 });

@@ -299,6 +299,14 @@ test('the parts that keep a restore inside hold by themselves', () => {
   fs.symlinkSync('/', path.join(dir, 'link'));
   expect(() => target.create(Buffer.from('there'))).toThrow(/EEXIST/);
   expect(() => target.create(Buffer.from('link'))).toThrow(/EEXIST/);
+  fs.writeFileSync(path.join(dir, 'new'), 'new');
+  expect(() => target.publish(Buffer.from('new'), Buffer.from('there'))).toThrow(/EEXIST/);
+  expect(fs.readFileSync(path.join(dir, 'there'), 'utf8')).toBe('mine');
+  // Nobody else may look into what is not finished.
+  fs.closeSync(target.create(Buffer.from('unfinished')));
+  expect(fs.statSync(path.join(dir, 'unfinished')).mode & 0o777).toBe(0o600);
+  target.goTo(Buffer.from('open/file'));
+  expect(fs.statSync(path.join(dir, 'open')).mode & 0o777).toBe(0o700);
   expect(() => target.openFolder(Buffer.from(path.join(dir, 'link')))).toThrow(/ELOOP|ENOTDIR/);
   expect(() => target.goTo(Buffer.from('a/../../x'))).toThrow(recover.Bad);
   expect(() => target.goTo(Buffer.from('link/x'))).toThrow('something else');
@@ -383,6 +391,42 @@ test('hard links, modes, negative times, base64 names, what cannot be made', () 
   expect(fs.statSync(path.join(to, 'old')).mtimeMs).toBe(-500);
   expect(fs.readFileSync(Buffer.concat([Buffer.from(`${to}/`), raw]), 'utf8')).toBe('raw');
 });
+
+test('what is there keeps its mode; zeros are zeros after other files', () => {
+  const r = new TestRepository();
+  const zeros = { s: 3000, x: recover.xxh64(Buffer.alloc(3000)), e: [[-2, 0, 0, 3000]] };
+  r.snapshot([
+    { path: 'd', t: 'd', extra: { o: '0777' } },
+    { path: 'd/a', content: text(3000) },
+    { path: 'd/b', extra: zeros, t: 'f' },
+  ]);
+  const to = temporary();
+  fs.mkdirSync(path.join(to, 'd'), { mode: 0o700 });
+  expect(r.run('restore', '--to', to)).toMatchObject({ code: 0 });
+  expect(fs.statSync(path.join(to, 'd')).mode & 0o777).toBe(0o700);
+  expect(fs.readFileSync(path.join(to, 'd/b')).equals(Buffer.alloc(3000))).toBe(true);
+});
+
+test.skipIf(process.getuid?.() !== 0)(
+  'owners, setuid, access times and times of links come back for root',
+  () => {
+    const r = new TestRepository();
+    const content = Buffer.from('x');
+    const owner = { u: 1234, g: 4321 };
+    r.snapshot([
+      { path: 'file', content, extra: { ...owner, o: '6755', a: '5.000000000' } },
+      { path: 'link', t: 'l', extra: { ...owner, l: 'file', m: '7.000000000' } },
+      { path: 'nobody', content, extra: { u: 2 ** 40, g: 1, o: '6755' } },
+    ]);
+    const { to } = r.restore();
+    const stat = (name: string) => fs.lstatSync(path.join(to, name));
+    expect(stat('file')).toMatchObject({ uid: 1234, gid: 4321, atimeMs: 5000 });
+    expect(stat('file').mode & 0o7777).toBe(0o6755);
+    expect(stat('link')).toMatchObject({ uid: 1234, gid: 4321, mtimeMs: 7000 });
+    // Set-uid for someone else than the owner would be a gift.
+    expect(stat('nobody').mode & 0o7777).toBe(0o755);
+  },
+);
 const bytesOf = (p: string | string[]) =>
   typeof p === 'string' ? Buffer.from(p) : Buffer.from(p[0] as string, 'base64');
 

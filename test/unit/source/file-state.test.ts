@@ -42,6 +42,7 @@ here('sees what fstat sees, and each change of it', () => {
       { mtimeNs: stamp.mtimeNs + 1n },
       { mtimeNs: stamp.mtimeNs - 1_000_000_000n },
       { ctimeNs: stamp.ctimeNs + 1n },
+      { ctimeNs: stamp.ctimeNs - 1_000_000_000n },
       { ino: stamp.ino + 1n },
       { ino: stamp.ino + (1n << 40n) },
       { ino: stamp.ino + (1n << 63n) },

@@ -1,10 +1,30 @@
 /** The jail stays fast and within its handles however deep folders are nested, and leads nowhere else. */
 import { spawnSync } from 'node:child_process';
-import { fstatSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import type * as Fs from 'node:fs';
+import { fstatSync, mkdirSync, mkdtempSync, renameSync, rmSync, statSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { Jail } from '../../../src/target/jail.ts';
+
+/** Makes any folder look like another one, and counts steps upwards. */
+const seen = vi.hoisted(() => ({ devicePlus: 0n, inodePlus: 0n, climbs: 0 }));
+vi.mock('node:fs', async (load) => {
+  const fs = await load<typeof Fs>();
+  return {
+    ...fs,
+    fstatSync: (fd: number, options: Fs.StatOptions & { bigint: true }) => {
+      const stat = fs.fstatSync(fd, options);
+      stat.dev += seen.devicePlus;
+      stat.ino += seen.inodePlus;
+      return stat;
+    },
+    openSync: (...args: Parameters<typeof fs.openSync>) => {
+      if (String(args[0]).endsWith('/..')) seen.climbs += 1;
+      return fs.openSync(...args);
+    },
+  };
+});
 
 let root: string;
 let jail: Jail;
@@ -51,6 +71,26 @@ describe('deep folders', () => {
       rmSync(away, { recursive: true });
     }
   });
+
+  test.each(['devicePlus', 'inodePlus'] as const)('another folder above (%s) is not gone on from', (plus) => {
+    const deep = `a${'/a'.repeat(200)}`;
+    for (let at = 1; at <= 401; at += 2) jail.makeFolder(deep.slice(0, at));
+    jail.folder(deep);
+    Object.assign(seen, { [plus]: 1n, climbs: 0 });
+    try {
+      // The next one is looked for from the top.
+      const real = jail.real(deep.slice(0, 201));
+      expect(statSync(real).ino).toBe(statSync(join(root, deep.slice(0, 201))).ino);
+    } finally {
+      seen[plus] = 0n;
+    }
+    expect(seen.climbs).toBe(1);
+  });
+});
+
+test('a new folder is for its owner only until it has its mode', () => {
+  jail.makeFolder('d');
+  expect(statSync(join(root, 'd')).mode & 0o7777).toBe(0o700);
 });
 
 describe('links', () => {
