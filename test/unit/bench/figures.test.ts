@@ -33,7 +33,7 @@ describe('figures of the benchmark', () => {
   it('takes the median, whatever the order', () => {
     fc.assert(
       fc.property(
-        fc.array(fc.double({ noNaN: true, min: -1e15, max: 1e15 }), { minLength: 1, maxLength: 20 }),
+        fc.array(fc.double({ noNaN: true, min: 0, max: 1e15 }), { minLength: 1, maxLength: 20 }),
         (values) => {
           const middle = median(values);
           const half = values.length / 2;
