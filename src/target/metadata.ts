@@ -13,12 +13,15 @@ import {
   fstatSync,
   futimesSync,
   lchownSync,
+  lstatSync,
   lutimesSync,
   openSync,
   type Stats,
+  statSync,
   utimesSync,
 } from 'node:fs';
 import { type ByteString, byteStringToText } from '../base/bytes.ts';
+import { secondsOf } from '../base/nanoseconds.ts';
 import { flagBits, flagLetters, keptFlags } from '../platform/flags.ts';
 import { type FileOrFd, libc, type Time } from '../platform/libc.ts';
 import { Owners } from '../platform/owners.ts';
@@ -256,8 +259,16 @@ function setTimes(
     else {
       const mtime = parseTime(m.mtime);
       calls.setTimes(file, m.atime === undefined ? mtime : parseTime(m.atime), mtime, follow);
+      // Beyond 32 bits a filesystem may take the nearest time that it knows, without a word.
+      if ((mtime.seconds | 0) !== mtime.seconds && secondsOf(mtimeOf(file, follow)) !== mtime.seconds)
+        throw Object.assign(new RangeError('no such time'), { code: 'ERANGE' });
     }
   });
+}
+
+function mtimeOf(file: FileOrFd, follow: boolean): bigint {
+  if (typeof file === 'number') return fstatSync(file, { bigint: true }).mtimeNs;
+  return (follow ? statSync : lstatSync)(file as Buffer, { bigint: true }).mtimeNs;
 }
 
 /** Runs one step; a failure is told, with the system's code, and is no reason to stop. @returns whether it worked */
