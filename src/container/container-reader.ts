@@ -44,6 +44,8 @@ export class ContainerReader {
   readonly trailerFits: boolean;
   readonly #context: ContainerContext;
   readonly #key: KeyObject;
+  /** The whole object, when it is so short that opening it has read all of it. */
+  readonly #whole: Uint8Array | undefined;
 
   private constructor(context: ContainerContext, name: string, parts: Parts) {
     this.#context = context;
@@ -54,6 +56,7 @@ export class ContainerReader {
     this.table = parts.table;
     this.trailerFits = parts.trailerFits;
     this.#key = parts.key;
+    this.#whole = parts.whole;
   }
 
   /**
@@ -94,7 +97,10 @@ export class ContainerReader {
   /** Reads and opens one record. @returns its plaintext, a copy the caller owns */
   async read(ordinal: number): Promise<Buffer> {
     try {
-      const sealed = await this.#context.storage.get(this.name, { range: this.rangeOf(ordinal, 1) });
+      const range = this.rangeOf(ordinal, 1);
+      const sealed =
+        this.#whole?.subarray(range.offset, range.offset + range.length) ??
+        (await this.#context.storage.get(this.name, { range }));
       return this.openRecord(ordinal, sealed);
     } catch (error) {
       throw withObject(error, this.name, ordinal);
@@ -122,6 +128,7 @@ interface Parts {
   readonly trailer: TrailerHint;
   readonly table: PackTable;
   readonly trailerFits: boolean;
+  readonly whole: Uint8Array | undefined;
 }
 
 async function openParts(
@@ -132,15 +139,22 @@ async function openParts(
 ): Promise<Parts> {
   const named = parseContainerName(name);
   if (named === undefined) throw reject('E_NAME', 'not the name of a container');
+  const get = (offset: number, length: number): Promise<Uint8Array> =>
+    context.storage.get(name, { range: { offset, length } });
+  // What does not need the length is on its way while that is asked for: with many storages an answer takes long.
+  const early = knownSize === undefined ? get(0, blockBytes) : undefined;
+  early?.catch(() => {});
   const sizeBytes = knownSize ?? (await context.storage.stat(name))?.sizeBytes;
   if (sizeBytes === undefined) throw reject('E_MISSING', `${name} is missing`);
   if (sizeBytes > containerMax) throw reject('E_LIMIT', 'the object is larger than 4 GiB');
   if (sizeBytes < blockBytes) throw reject('E_TRUNC', 'the object is shorter than a header');
   const suffixAt = Math.max(0, sizeBytes - suffixBytes);
-  const get = (offset: number, length: number): Promise<Uint8Array> =>
-    context.storage.get(name, { range: { offset, length } });
-  const suffix = await get(suffixAt, sizeBytes - suffixAt);
-  const head = suffixAt === 0 ? suffix.subarray(0, blockBytes) : await get(0, blockBytes);
+  const [suffix, apart] = await Promise.all([
+    get(suffixAt, sizeBytes - suffixAt),
+    suffixAt === 0 ? undefined : (early ?? get(0, blockBytes)),
+  ]);
+  const head = apart ?? suffix.subarray(0, blockBytes);
+  const whole = suffixAt === 0 ? suffix : undefined;
   const trailerBytes = suffix.subarray(Math.max(0, suffix.byteLength - blockBytes));
   const sealedTable = async ({ tableOffset, tableLength }: TablePlace): Promise<Uint8Array> => {
     if (tableLength > tablePlainMax + tablePlainMax / 128)
@@ -156,7 +170,7 @@ async function openParts(
     const text = openTable(context, key, await sealedTable(trailer));
     const table = parseTable(text, { ...trailer, kind: header.kind }, want);
     const trailerFits = Buffer.compare(trailerBytes, formatTrailer(header, trailer)) === 0;
-    return { sizeBytes, header, key, trailer, table, trailerFits };
+    return { sizeBytes, header, key, trailer, table, trailerFits, whole };
   } catch (error) {
     if (context.mend !== true || !isBackpackError(error) || trailerBytes.byteLength < blockBytes) throw error;
     for (const header of headerCandidates(head, trailerBytes)) {
@@ -175,6 +189,7 @@ async function openParts(
             trailer: { ...place, records, xxh64: '' },
             table,
             trailerFits: false,
+            whole,
           };
         } catch {
           // the next guess

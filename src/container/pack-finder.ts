@@ -105,6 +105,11 @@ export class PackFinder {
     }
   }
 
+  /** Begins to open packs that are asked for soon. What is wrong with them is told when they are asked for. */
+  begin(packs: Iterable<string>): void {
+    for (const pack of packs) this.#open(pack).catch(() => {});
+  }
+
   /** The pieces of an extent: one, or more when its records were moved apart. @throws BackpackError as {@link find} */
   async pieces(extent: Extent, writer: string): Promise<PackPiece[]> {
     const { pack, record, count, length, offset } = extent;

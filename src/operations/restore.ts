@@ -29,6 +29,7 @@ import {
   loadSnapshot,
   PageReader,
   type SnapshotInfo,
+  type SnapshotList,
 } from '../repo/snapshots.ts';
 import type { PatternRule } from '../source/pattern.ts';
 import { isThere, type OverwritePolicy, spaceHint, systemText } from '../target/existing.ts';
@@ -70,6 +71,8 @@ export interface RestoreOptions {
   readonly sparse?: boolean;
   /** Worker threads; 0 runs inline. Default: one per core. */
   readonly threads?: number;
+  /** The snapshots, when the caller has listed them. */
+  readonly list?: SnapshotList;
   readonly signal?: AbortSignal;
 }
 
@@ -155,7 +158,7 @@ export async function restore(
   emit: (event: RestoreEvent) => void,
 ): Promise<RestoreSummary> {
   const started = Date.now();
-  const list = await listSnapshots(repository);
+  const list = options.list ?? (await listSnapshots(repository));
   const info = findSnapshot(list, options.snapshot);
   if (options.intoOriginal === true) mustKnowOrigin(info, options.path);
   const snapshot = await loadSnapshot(repository, info);

@@ -101,6 +101,11 @@ export class RecordSource {
     return this.#packs.pieces(extent, writer);
   }
 
+  /** Begins to open packs that will be asked for soon. */
+  begin(packs: readonly string[]): void {
+    this.#packs.begin(packs.slice(0, packsMax / 2));
+  }
+
   /** A record of at most 4 MiB that was read already, opened if need be; undefined when it has to be fetched. */
   ready(pack: string, record: number): DecodedRecord | undefined {
     let slot = this.#slots.find((one) => one.record === record && one.pack === pack);
@@ -138,16 +143,21 @@ export class RecordSource {
 
   /**
    * Decodes consecutive records one behind the other to `into`.
-   * @param next what will be asked for next: it is begun as soon as there is memory for it
+   * @param next what will be asked for next, once it is known: it is begun as soon as there is memory for it
    * @returns bytes decoded
    */
-  async run({ reader, record, count }: Span, into: number, next?: Span): Promise<number> {
+  async run(
+    { reader, record, count }: Span,
+    into: number,
+    next: () => Span | undefined = () => undefined,
+  ): Promise<number> {
     let done = 0;
     const end = record + count;
     for (let at = record; at < end; ) {
       const reading = await this.#get(reader, at, end - at);
       const rest = { reader, record: at + reading.count, count: end - at - reading.count };
-      this.#beginAll(next === undefined ? [rest] : [rest, next]);
+      const then = next();
+      this.#beginAll(then === undefined ? [rest] : [rest, then]);
       for (; at < rest.record; at += 1) done += this.#open(reading, at, into + done);
     }
     return done;

@@ -87,26 +87,41 @@ export class FileContent {
       if (filled + extent.length > fileBytes) throw reject('E_EXTENT', 'an extent is longer than its file');
       const into = this.#at + shift + filled;
       if (isEmpty(extent)) this.#kernel.bytes.fill(0, into, into + extent.length);
-      else await this.#data(extent, writer, into, await this.#first(extents[i + 1] ?? next[0], writer));
+      else await this.#data(extent, writer, into, this.#first(extents[i + 1] ?? next[0], writer));
       filled += extent.length;
     }
     return filled;
   }
 
-  /** Begins to read what {@link gather} will be asked for next. */
-  async ahead(extents: readonly Extent[], writer: string): Promise<void> {
-    const first = await this.#first(extents[0], writer);
-    if (first !== undefined) this.#source.ahead(first);
+  /** Begins to open packs that will be needed soon. */
+  begin(packs: readonly string[]): void {
+    this.#source.begin(packs);
   }
 
-  /** The records an extent begins with, when they can be read ahead. What is wrong with it is told when it is asked for. */
-  async #first(extent: Extent | undefined, writer: string): Promise<PackPiece | undefined> {
-    if (extent === undefined || isEmpty(extent)) return undefined;
+  /** Begins to read what {@link gather} will be asked for next. */
+  async ahead(extents: readonly Extent[], writer: string): Promise<void> {
+    const [first] = extents;
+    if (first === undefined || isEmpty(first)) return;
     try {
-      return (await this.#source.pieces(extent, writer))[0];
+      const [piece] = await this.#source.pieces(first, writer);
+      if (piece !== undefined) this.#source.ahead(piece);
     } catch {
-      return undefined;
+      // It is asked for again, and then told.
     }
+  }
+
+  /** Tells the records an extent begins with, once they are known. What is wrong with it is told when it is asked for. */
+  #first(extent: Extent | undefined, writer: string): () => PackPiece | undefined {
+    let first: PackPiece | undefined;
+    if (extent !== undefined && !isEmpty(extent)) {
+      this.#source.pieces(extent, writer).then(
+        (pieces) => {
+          first = pieces[0];
+        },
+        () => {},
+      );
+    }
+    return () => first;
   }
 
   async #slice(
@@ -129,11 +144,17 @@ export class FileContent {
     return addressOf(extent, this.#source.ready(pack, record)!);
   }
 
-  async #data(extent: Extent, writer: string, into: number, next: PackPiece | undefined): Promise<void> {
+  async #data(
+    extent: Extent,
+    writer: string,
+    into: number,
+    next: () => PackPiece | undefined,
+  ): Promise<void> {
     let at = into;
     const pieces = await this.#source.pieces(extent, writer);
     for (const [i, piece] of pieces.entries()) {
-      await this.#piece(piece, extent, writer, at, pieces[i + 1] ?? next);
+      const following = pieces[i + 1];
+      await this.#piece(piece, extent, writer, at, following === undefined ? next : () => following);
       at += piece.length;
     }
   }
@@ -143,7 +164,7 @@ export class FileContent {
     extent: Extent,
     writer: string,
     into: number,
-    next: PackPiece | undefined,
+    next: () => PackPiece | undefined,
   ): Promise<void> {
     const { reader, record, count, length, offset } = piece;
     const { lengths } = reader.table;

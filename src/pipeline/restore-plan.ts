@@ -16,6 +16,8 @@ const batchBytes: number = 2 * MiB;
 /** and one of this much ends at once: many names may share one record. */
 const batchFilesMax = 1024;
 const batchBytesMax: number = 2 * partBytes;
+/** Packs that are being opened before they are needed, at most: fewer than their finder keeps. */
+const packsAhead = 6;
 /** What a file costs besides its bytes. */
 const fileBytes: number = 4 * KiB;
 
@@ -76,6 +78,8 @@ export async function partsOf(
     lastIsWhole = isWhole;
     filled += extent.length;
   };
+  const order = packsOf(extents.filter(({ count }) => count > 1));
+  let lastAt = 0;
   for (const extent of extents) {
     if (extent.pack === hole || extent.pack === zeros) {
       close();
@@ -83,11 +87,21 @@ export async function partsOf(
     } else if (extent.count === 1) {
       add(extent, false);
     } else {
+      const at = order.indexOf(extent.pack, lastAt);
+      if (at >= 0) lastAt = at;
+      packs.begin(order.slice(lastAt, lastAt + packsAhead));
       for (const piece of await split(extent, packs, writer)) add(piece, true);
     }
   }
   close();
   return parts;
+}
+
+/** The packs of extents, each once, in order. */
+export function packsOf(extents: Iterable<Extent>): string[] {
+  const packs = new Set<string>();
+  for (const { pack } of extents) if (pack !== hole && pack !== zeros) packs.add(pack);
+  return [...packs];
 }
 
 function joined(a: Extent, b: Extent): Extent {

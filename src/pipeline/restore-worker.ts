@@ -34,6 +34,7 @@ import type {
   RestoreReply,
   RestoreRules,
 } from './restore-jobs.ts';
+import { packsOf } from './restore-plan.ts';
 
 /** What a worker is made with; can be posted to a thread. */
 export interface RestoreWorkerOptions {
@@ -44,6 +45,8 @@ export interface RestoreWorkerOptions {
   readonly rules: RestoreRules;
 }
 
+/** Parts whose packs are opened before their turn: opening one takes several answers of the storage. */
+const partsAhead = 16;
 /** Zeros that are hashed at a time: about a tenth of a second. */
 const zerosPiece: number = 512 * MiB;
 /** With `--sparse`, zeros become holes in pieces of this size. */
@@ -288,6 +291,7 @@ export class RestoreWorker {
     const shift = start % pageBytes;
     const address = this.#content.address + shift;
     const after = task.parts[next] ?? [];
+    this.#content.begin(packsOf(task.parts.slice(part, part + partsAhead).flat()));
     const length = empty ? first!.length : await this.#content.gather(extents, task.writer, shift, after);
     // What had no room before, or follows a hole.
     await this.#content.ahead(after, task.writer);

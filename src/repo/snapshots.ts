@@ -1,5 +1,6 @@
 /** Snapshots of a repository: listing, finding and loading them, and their pages. */
 import { BackpackError, isBackpackError, toBackpackError } from '../base/errors.ts';
+import { inParallel } from '../base/in-parallel.ts';
 import { blockBytes, pagePlainMax } from '../base/limits.ts';
 import { ContainerReader, withObject } from '../container/container-reader.ts';
 import { PackFinder, readText } from '../container/pack-finder.ts';
@@ -49,32 +50,47 @@ export interface Unreadable {
   readonly copy?: SnapshotCopy;
 }
 
+/** Objects that are read at a time: an answer over a network takes long, and there may be thousands. */
+const readsMax = 16;
+
 /** Lists the snapshots; one that cannot be read does not hide the others. */
 export async function listSnapshots(repository: Repository): Promise<SnapshotList> {
   const unreadable: Unreadable[] = [];
   const found: SnapshotInfo[] = [];
   const copies = new CopyFinder(repository);
-  const objects = await listAll(repository.storage, 'snapshots/');
-  for (const object of objects) {
+  const [objects, { dropped, problems }] = await Promise.all([
+    listAll(repository.storage, 'snapshots/'),
+    readDrops(repository),
+  ]);
+  const read = await inParallel(objects, readsMax, async (object) => {
     try {
-      const reader = await ContainerReader.open(repository.read, object.name, {
-        sizeBytes: object.sizeBytes,
-      });
-      const root = parseRoot(decodeText(await reader.read(0)), reader.header.id);
-      found.push({ id: root.id, root, writer: reader.header.writer, object });
+      return await readInfo(repository, object);
     } catch (thrown) {
-      const error = unreadOrThrow(withObject(thrown, object.name));
-      const copy = await copies.find(object, error);
-      unreadable.push({ name: object.name, error, ...(copy === undefined ? {} : { copy }) });
-      if (copy !== undefined)
-        found.push({ id: copy.root.id, root: copy.root, writer: copy.writer, object, copy, damage: error });
+      return unreadOrThrow(withObject(thrown, object.name));
     }
+  });
+  for (const [i, one] of read.entries()) {
+    if (!(one instanceof BackpackError)) {
+      found.push(one);
+      continue;
+    }
+    const object = objects[i]!;
+    const copy = await copies.find(object, one);
+    unreadable.push({ name: object.name, error: one, ...(copy === undefined ? {} : { copy }) });
+    if (copy !== undefined)
+      found.push({ id: copy.root.id, root: copy.root, writer: copy.writer, object, copy, damage: one });
   }
-  const { dropped, problems } = await readDrops(repository);
   const hidden = new Set([...dropped, ...replacedBy(found)]);
   const snapshots = found.filter(({ id }) => !hidden.has(id)).sort(byOrder);
   const ids = new Set(objects.map(({ name }) => parseContainerName(name)?.id ?? ''));
   return { snapshots, ids, dropped, unreadable: [...unreadable, ...problems] };
+}
+
+async function readInfo(repository: Repository, object: ObjectInfo): Promise<SnapshotInfo> {
+  const { sizeBytes } = object;
+  const reader = await ContainerReader.open(repository.read, object.name, { sizeBytes });
+  const root = parseRoot(decodeText(await reader.read(0)), reader.header.id);
+  return { id: root.id, root, writer: reader.header.writer, object };
 }
 
 /** Order within a repository: (seq, id), whatever the clocks say. */
@@ -96,13 +112,14 @@ function replacedBy(found: readonly SnapshotInfo[]): string[] {
 async function readDrops(repository: Repository): Promise<{ dropped: Set<string>; problems: Unreadable[] }> {
   const dropped = new Set<string>();
   const problems: Unreadable[] = [];
-  for (const { name, sizeBytes } of await listAll(repository.storage, 'drop/')) {
+  await inParallel(await listAll(repository.storage, 'drop/'), readsMax, async ({ name, sizeBytes }) => {
     try {
       for (const id of parseDrop(await readText(repository.read, name, sizeBytes))) dropped.add(id);
     } catch (error) {
       problems.push({ name, error: damagedOrThrow(withObject(error, name)) });
     }
-  }
+  });
+  problems.sort((a, b) => (a.name < b.name ? -1 : 1));
   return { dropped, problems };
 }
 

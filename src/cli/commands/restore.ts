@@ -61,7 +61,7 @@ export async function restore(
   await context.begun?.();
   const { repository } = await openFrom(settings);
   refuseRepository(settings.location.value, target, wanted);
-  await checkHead(repository, new HeadStore(settings.folders.state));
+  const list = await checkHead(repository, new HeadStore(settings.folders.state));
   const progress = new Progress(voice, { read: 'wrote', items: 'files' });
   let problems = 0;
   const show = (event: RestoreEvent): void => {
@@ -124,6 +124,7 @@ export async function restore(
         rules,
         ...wishes,
         signal: context.signal,
+        list,
         ...(threads === undefined ? {} : { threads }),
         ...(options.delete ? { confirmDelete: confirmDelete(voice, options) } : {}),
       },

@@ -102,7 +102,7 @@ it('begins what is asked for next while it opens the last of this, and reads not
   const half = Math.floor(pack.records / 2);
   const next = { reader: pack, record: half, count: pack.records - half };
   begun.length = 0;
-  const first = await records.run({ reader: pack, record: 0, count: half }, into, next);
+  const first = await records.run({ reader: pack, record: 0, count: half }, into, () => next);
   expect(begun.filter((offset) => offset >= pack.rangeOf(half, 1).offset).length).toBe(2);
   const second = await records.run(next, into + first);
   expect(new Set(begun).size).toBe(begun.length);
