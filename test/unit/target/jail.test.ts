@@ -13,7 +13,8 @@ vi.mock('node:fs', async (load) => {
   const fs = await load<typeof Fs>();
   return {
     ...fs,
-    fstatSync: (fd: number, options: Fs.StatOptions & { bigint: true }) => {
+    fstatSync: (fd: number, options?: Fs.StatOptions & { bigint: true }) => {
+      if (options === undefined) return fs.fstatSync(fd);
       const stat = fs.fstatSync(fd, options);
       stat.dev += seen.devicePlus;
       stat.ino += seen.inodePlus;
