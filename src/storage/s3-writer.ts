@@ -12,14 +12,22 @@ import { exists, finished, throwIfCanceled } from './storage-errors.ts';
 /** Length of every part but the last, bytes. S3 takes no shorter ones than 5 MiB. */
 export const partBytes: number = 8 * 1024 * 1024;
 
-/** Lets a few go at a time. Buffers of parts are used again. */
+/** Parts that a thread fills or keeps beside those on their way. */
+export const partsBesideSlots = 2;
+
+/**
+ * Lets a few go at a time. Buffers of parts are used again, as many as are in use at once: a fresh one costs its first
+ * touch and, since V8 looks at such memory, soon a collection of garbage that is not there.
+ */
 export class PartSlots {
   #free: number;
+  readonly #keep: number;
   readonly #waiting: (() => void)[] = [];
   readonly #buffers: Buffer[] = [];
 
   constructor(count: number) {
     this.#free = count;
+    this.#keep = count + partsBesideSlots;
   }
 
   async enter(): Promise<void> {
@@ -41,7 +49,7 @@ export class PartSlots {
   }
 
   giveBack(buffer: Buffer): void {
-    if (this.#buffers.length < 2) this.#buffers.push(buffer);
+    if (this.#buffers.length < this.#keep) this.#buffers.push(buffer);
   }
 }
 

@@ -10,7 +10,7 @@ import { checkObjectName, isObjectName, isReplaceable, type ObjectName } from '.
 import type { StorageSpec } from './open.ts';
 import { isUnsure } from './retry.ts';
 import { S3Requests } from './s3-client.ts';
-import { PartSlots, partBytes, S3Writer } from './s3-writer.ts';
+import { PartSlots, partBytes, partsBesideSlots, S3Writer } from './s3-writer.ts';
 import type {
   ByteRange,
   CallOptions,
@@ -52,7 +52,7 @@ class S3Storage implements Storage {
       parallelMax: this.#requests.connections,
       objectSizeMax: 10_000 * partBytes,
       // Parts on their way, one that grows, and one whose memory is used next.
-      partSize: (this.#requests.uploads + 2) * partBytes,
+      partSize: (this.#requests.uploads + partsBesideSlots) * partBytes,
     };
   }
 
