@@ -63,7 +63,7 @@ export const defaultLimits: ServerLimits = {
   sessionsPerUserMax: 256,
   streamsMax: 64,
   windowBytes: 8 * MiB,
-  heldBytesMax: 64 * MiB,
+  heldBytesMax: 128 * MiB,
   blocksMax: 48,
   uploadsMax: 512,
   uploadsPerUserMax: 128,
