@@ -11,20 +11,19 @@ export async function inParallel<T, R>(
 ): Promise<R[]> {
   const results: R[] = [];
   let next = 0;
-  let failed = false;
+  let failure: { readonly error: unknown } | undefined;
   const lane = async (): Promise<void> => {
-    while (next < items.length && !failed) {
+    while (next < items.length && failure === undefined) {
       const at = next;
       next += 1;
       try {
         results[at] = await work(items[at]!);
       } catch (error) {
-        failed = true;
-        throw error;
+        failure ??= { error };
       }
     }
   };
-  const lanes = await Promise.allSettled(Array.from({ length: Math.min(most, items.length) }, lane));
-  for (const one of lanes) if (one.status === 'rejected') throw one.reason;
+  await Promise.all(Array.from({ length: Math.min(most, items.length) }, lane));
+  if (failure !== undefined) throw failure.error;
   return results;
 }

@@ -131,11 +131,12 @@ export class PackFinder {
 
   async #open(id: string): Promise<ContainerReader | undefined> {
     let reader = this.#packs.get(id);
-    if (reader === undefined) {
-      reader = ContainerReader.open(this.#context, packName(id));
-      this.#packs.set(id, reader);
-      if (this.#packs.size > this.#packsMax) this.#packs.delete(this.#packs.keys().next().value!);
-    }
+    const isOpen = reader !== undefined;
+    // The one that was asked for longest ago goes first.
+    if (isOpen) this.#packs.delete(id);
+    reader ??= ContainerReader.open(this.#context, packName(id));
+    this.#packs.set(id, reader);
+    if (!isOpen && this.#packs.size > this.#packsMax) this.#packs.delete(this.#packs.keys().next().value!);
     try {
       return await reader;
     } catch (error) {

@@ -131,7 +131,7 @@ export class Connection {
     const pending = this.#reader.pendingBytes;
     if (this.#working) return undefined;
     if (pending === 0) {
-      if (now - this.#receivedAt > restMs) this.#reader.rest();
+      if (now - this.#receivedAt > restMs && this.#reader.rest()) tapOf(this.#wire)?.renew();
       return undefined;
     }
     const overdue = now - this.#frameSince - this.#o.graceMs;

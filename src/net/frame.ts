@@ -156,11 +156,13 @@ export class FrameReader {
     return { type, stream: memory.readUInt32BE(8), payload: memory.subarray(frameHeaderBytes, end) };
   }
 
-  /** Gives memory back, when nothing is in it. */
-  rest(): void {
-    if (this.#lent || this.#start !== this.#fill) return;
+  /** Gives memory back, when nothing is in it. @returns whether there was any: what `space` gave is no longer wanted */
+  rest(): boolean {
+    if (this.#lent || this.#start !== this.#fill) return false;
+    const isMore = this.#spare !== undefined || this.#memory.length > memoryMin;
     this.#spare = undefined;
     if (this.#memory.length > memoryMin) this.#move(Buffer.allocUnsafeSlow(memoryMin));
+    return isMore;
   }
 
   /** Makes room for bytes behind what has arrived. A frame in use stays where it is. */

@@ -45,6 +45,23 @@ export class Tap {
     if (early !== null) intake.take(early);
   }
 
+  /**
+   * Lets go of the memory for the next read and asks for other one. Node.js asks only after a read, so that who says
+   * nothing any more would keep it. Where a read may be under way in it (Windows) it stays.
+   */
+  renew(): void {
+    const socket = this.#socket as unknown as Record<symbol, unknown> & {
+      readonly _handle: { useUserBuffer?: (memory: Buffer) => void } | null;
+    };
+    const held = Object.getOwnPropertySymbols(socket).find(({ description }) => description === 'kBuffer');
+    const handle = socket._handle;
+    if (held === undefined || typeof handle?.useUserBuffer !== 'function' || process.platform === 'win32')
+      return;
+    const memory = this.#intake!.space();
+    socket[held] = memory;
+    handle.useUserBuffer(memory);
+  }
+
   /** @returns whether the socket shall go on reading */
   #arrived(bytes: Uint8Array): boolean {
     if (this.#intake === undefined) return this.#socket!.push(Buffer.from(bytes));

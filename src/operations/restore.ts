@@ -242,7 +242,7 @@ class RestoreTask {
       const run = new RestoreRun({
         jail,
         workers,
-        packs: new PackFinder(this.#repository.read, 'data', 8),
+        packs: new PackFinder(this.#repository.read, 'data', 16),
         writer: snapshot.writer,
         rules,
         signal: this.#o.signal,

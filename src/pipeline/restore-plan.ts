@@ -80,6 +80,7 @@ export async function partsOf(
   };
   const order = packsOf(extents.filter(({ count }) => count > 1));
   let lastAt = 0;
+  let begun = 0;
   for (const extent of extents) {
     if (extent.pack === hole || extent.pack === zeros) {
       close();
@@ -89,7 +90,9 @@ export async function partsOf(
     } else {
       const at = order.indexOf(extent.pack, lastAt);
       if (at >= 0) lastAt = at;
-      packs.begin(order.slice(lastAt, lastAt + packsAhead));
+      // Each once: what its finder has let go since would push out what is in use.
+      packs.begin(order.slice(Math.max(begun, lastAt), lastAt + packsAhead));
+      begun = Math.max(begun, lastAt + packsAhead);
       for (const piece of await split(extent, packs, writer)) add(piece, true);
     }
   }

@@ -1,6 +1,6 @@
 /** One repository as all sessions of a server share it: its storage, and how much of its quota is taken. */
 import { BackpackError } from '../base/errors.ts';
-import { MiB } from '../base/limits.ts';
+import { KiB, MiB } from '../base/limits.ts';
 import type { ObjectWriter, Storage } from '../storage/index.ts';
 import type { KeptBytes } from './kept-bytes.ts';
 import { Usage } from './quota.ts';
@@ -95,6 +95,8 @@ function oneAfterTheOther(): Served['alone'] {
 
 /** Longest object that replaces another one, bytes: those of the recovery kit are small. */
 const replacingMax: number = 16 * MiB;
+/** Memory for one at first, bytes. */
+const gatheredMin: number = 64 * KiB;
 
 /** A writer whose commit replaces what is there: the bytes are gathered, as far as `kept` allows, then put. */
 export function replacingWriter(
@@ -103,27 +105,35 @@ export function replacingWriter(
   user: string,
   kept: KeptBytes,
 ): ObjectWriter {
-  let pieces: Uint8Array[] = [];
+  // One piece of memory: a piece for each frame would cost a hundred times the bytes of short ones.
+  let gathered: Buffer = Buffer.alloc(0);
   let sizeBytes = 0;
   const drop = (): void => {
     kept.giveBack(user, sizeBytes);
-    pieces = [];
+    gathered = Buffer.alloc(0);
     sizeBytes = 0;
   };
   return {
     append: (more) => {
       for (const piece of more) {
-        if (sizeBytes + piece.byteLength > replacingMax) throw tooLarge(name);
+        const end = sizeBytes + piece.byteLength;
+        if (end > replacingMax) throw tooLarge(name);
         kept.take(user, piece.byteLength);
-        sizeBytes += piece.byteLength;
+        if (end > gathered.length) {
+          const most = Math.max(gatheredMin, end, 2 * gathered.length);
+          const larger = Buffer.allocUnsafeSlow(Math.min(replacingMax, most));
+          gathered.copy(larger, 0, 0, sizeBytes);
+          gathered = larger;
+        }
         // The sender uses its memory again when this has returned.
-        pieces.push(Buffer.from(piece));
+        gathered.set(piece, sizeBytes);
+        sizeBytes = end;
       }
     },
     commit: () =>
       alone(name, async () => {
         const before = await storage.stat(name);
-        const info = await storage.put(name, Buffer.concat(pieces));
+        const info = await storage.put(name, gathered.subarray(0, sizeBytes));
         usage.giveBack(before?.sizeBytes ?? 0);
         return info;
       }).finally(drop),

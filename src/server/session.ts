@@ -173,7 +173,11 @@ export class Session {
     const { streamsMax } = this.#shared.limits;
     if (this.#streams.size >= streamsMax) throw protocolError('too many requests at once');
     // Giving requests up is no way to have more of them.
-    if (this.#busy >= streamsMax) return this.#oneEnded().then(() => this.#begin(frame, served));
+    if (this.#busy >= streamsMax) {
+      const copy = { ...frame, payload: Buffer.from(frame.payload) };
+      // Meanwhile the connection may have gone, and with it the right to begin anything.
+      return this.#oneEnded().then(() => (this.connection.closed ? undefined : this.#begin(copy, served)));
+    }
     const message = parseMessage(frame);
     this.#lastStream = stream;
     const now = performance.now();

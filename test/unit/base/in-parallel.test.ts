@@ -32,3 +32,11 @@ it('begins nothing after a failure, and ends when what was begun has ended', asy
   expect(begun).toEqual([1, 2]);
   expect(ended).toBe(2);
 });
+
+it('throws what failed first', async () => {
+  const call = inParallel([30, 1], 2, async (ms) => {
+    await wait(ms);
+    throw new RangeError(`after ${ms}`);
+  });
+  await expect(call).rejects.toThrow('after 1');
+});
