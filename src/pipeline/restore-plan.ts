@@ -79,6 +79,7 @@ export async function partsOf(
     filled += extent.length;
   };
   const order = packsOf(extents.filter(({ count }) => count > 1));
+  const places = new Map(order.map((pack, place) => [pack, place]));
   let lastAt = 0;
   let begun = 0;
   for (const extent of extents) {
@@ -88,8 +89,7 @@ export async function partsOf(
     } else if (extent.count === 1) {
       add(extent, false);
     } else {
-      const at = order.indexOf(extent.pack, lastAt);
-      if (at >= 0) lastAt = at;
+      lastAt = Math.max(lastAt, places.get(extent.pack)!);
       // Each once: what its finder has let go since would push out what is in use.
       packs.begin(order.slice(Math.max(begun, lastAt), lastAt + packsAhead));
       begun = Math.max(begun, lastAt + packsAhead);

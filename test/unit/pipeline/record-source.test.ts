@@ -11,13 +11,20 @@ import { listAll } from '../../../src/storage/storage.ts';
 import { backUp, newRepository, noise } from '../operations/tree.ts';
 import { temporaryFolder } from '../support.ts';
 
-it('waits for a read that nobody wants before its memory is used again', async () => {
+/** A repository with 48 MiB that a seed stands for, and its largest pack. */
+async function stored(seed: number) {
   const source = temporaryFolder();
-  const content = noise(48 * MiB, 5);
+  const content = noise(48 * MiB, seed);
   writeFileSync(join(source, 'file'), content);
   const repository = await newRepository();
   await backUp(repository, source);
-  const [largest] = (await listAll(repository.storage, 'packs/')).sort((a, b) => b.sizeBytes - a.sizeBytes);
+  const packs = await listAll(repository.storage, 'packs/');
+  const [largest] = packs.sort((a, b) => b.sizeBytes - a.sizeBytes);
+  return { content, repository, largest };
+}
+
+it('waits for a read that nobody wants before its memory is used again', async () => {
+  const { content, repository, largest } = await stored(5);
 
   // Of the reads in turn: when the bytes come, and when the storage says so.
   const turns: [bytesMs: number, endMs: number][] = [];
@@ -51,12 +58,7 @@ it('waits for a read that nobody wants before its memory is used again', async (
 });
 
 it('has several reads on their way at once, and no more than it has memory for', async () => {
-  const source = temporaryFolder();
-  const content = noise(48 * MiB, 6);
-  writeFileSync(join(source, 'file'), content);
-  const repository = await newRepository();
-  await backUp(repository, source);
-  const [largest] = (await listAll(repository.storage, 'packs/')).sort((a, b) => b.sizeBytes - a.sizeBytes);
+  const { content, repository, largest } = await stored(6);
   const { storage } = repository;
   const get = storage.get.bind(storage);
   let now = 0;
@@ -82,12 +84,7 @@ it('has several reads on their way at once, and no more than it has memory for',
 });
 
 it('begins what is asked for next while it opens the last of this, and reads nothing twice', async () => {
-  const source = temporaryFolder();
-  const content = noise(48 * MiB, 7);
-  writeFileSync(join(source, 'file'), content);
-  const repository = await newRepository();
-  await backUp(repository, source);
-  const [largest] = (await listAll(repository.storage, 'packs/')).sort((a, b) => b.sizeBytes - a.sizeBytes);
+  const { content, repository, largest } = await stored(7);
   const { storage } = repository;
   const get = storage.get.bind(storage);
   const begun: number[] = [];
