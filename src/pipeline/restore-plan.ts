@@ -81,7 +81,6 @@ export async function partsOf(
   const order = packsOf(extents.filter(({ count }) => count > 1));
   const places = new Map(order.map((pack, place) => [pack, place]));
   let lastAt = 0;
-  let begun = 0;
   for (const extent of extents) {
     if (extent.pack === hole || extent.pack === zeros) {
       close();
@@ -90,9 +89,7 @@ export async function partsOf(
       add(extent, false);
     } else {
       lastAt = Math.max(lastAt, places.get(extent.pack)!);
-      // Each once: what its finder has let go since would push out what is in use.
-      packs.begin(order.slice(Math.max(begun, lastAt), lastAt + packsAhead));
-      begun = Math.max(begun, lastAt + packsAhead);
+      packs.begin(order.slice(lastAt, lastAt + packsAhead));
       for (const piece of await split(extent, packs, writer)) add(piece, true);
     }
   }
